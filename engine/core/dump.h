@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The context of a dump: what every kind sees. A field that only one module uses lives in that
+ * module's own struct and is reached by pointer.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "engine/base/arena.h"
+#include "engine/base/buf.h"
+#include "engine/base/proctext-maps.h"
+#include "engine/base/proctext.h"
+#include "engine/base/vec.h"
+#include "engine/core/ns-types.h"
+#include "engine/engine.h"
+#include "engine/image/image.h"
+#include "engine/tracee/tracee.h"
+
+struct CoreEntry;
+struct VmaEntry;
+struct mount_tree;
+struct dump_files;
+struct dump_shmem;
+struct dump_ghosts;
+struct dump_seccomp;
+struct guardian;
+struct cgroup_freezer;
+
+/* A place for what an attribute asked of a thread's program: a step and an offset of data. */
+struct asked {
+	int step;
+	uint64_t data;
+	uint64_t more;
+};
+
+enum { ASKED_MAX = 32 };
+
+struct dump_thread {
+	struct dump_task *task;
+	struct tracee t;
+	struct proc_status status;
+	struct proc_stat stat;
+	bool leader, seccomp_suspended;
+	struct asked asked[ASKED_MAX];
+	struct CoreEntry *core; /* in the arena */
+};
+
+enum task_state { TASK_ALIVE = 1, TASK_DEAD = 2, TASK_STOPPED = 3 };
+
+struct dump_task {
+	struct dump_task *parent; /* NULL: root of the tree */
+	pid_t pid, ns_pid;	  /* as we see it; as it sees itself */
+	pid_t ns_pgid, ns_sid;	  /* 0: outside of its pid namespace */
+	pid_t born_sid;		  /* session that a restore can fork it into */
+	enum task_state state;
+	int proc_fd; /* /proc/PID */
+	int pidfd;
+	/* threads[0] is the leader; struct dump_thread never moves once collected */
+	VEC(struct dump_thread *) threads;
+	struct proc_vmas vmas;
+	struct gadgets gadgets;
+	struct scratch scratch;
+	uint32_t vm_id, files_id, fs_id, sighand_id;
+	uint32_t cg_set;
+	struct VmaEntry *areas; /* one per vma, in the arena */
+	uint32_t exe_id, cwd_id, root_id;
+	struct proc_timers *timers; /* between asking and capturing */
+	struct program *program;    /* the leader's, with its answers */
+};
+
+/* One reason after the other why the tree cannot be dumped. */
+struct refusals {
+	struct buf text;
+	size_t n;
+};
+
+/* Moments for the statistics. */
+struct dump_times {
+	struct timespec freeze_start, frozen, pages_start, pages_end;
+};
+
+struct dump {
+	const struct ckpt_options *opts;
+	struct log *log;
+	int images_fd, work_fd;
+	struct arena arena;
+	struct image_set *images;
+	struct refusals refusals;
+	VEC(struct dump_task *) tasks; /* parents before children */
+	struct ns_set host_ns, root_ns;
+	struct mount_tree *mounts; /* of the tree's mount namespace */
+	struct dump_files *files;
+	struct dump_shmem *shmem;
+	struct dump_ghosts *ghosts;
+	struct dump_seccomp *seccomp;
+	struct guardian *guardian;
+	struct cgroup_freezer *freezer;
+	VEC(pid_t) begun; /* threads seized before the thaw, 0 when taken over */
+	uint32_t root_cg_set;
+	struct dump_times times;
+	uint32_t last_pages_id;
+	uint64_t pages_scanned, pages_written, shared_pages_written;
+};
+
+/* "task 4312 (nginx, pid 7 inside)", in a buffer of the arena; never NULL. */
+const char *dump_task_name(struct dump *d, const struct dump_task *task);
+
+/*
+ * Notes a reason; the dump goes on looking for others and fails before anything is touched. task
+ * may be NULL. The text names the object, why it cannot be kept and, after "; hint: ", the remedy.
+ */
+void dump_refuse(struct dump *d, const struct dump_task *task, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));

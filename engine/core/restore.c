@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/core/restore.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "proto/core.pb-c.h"
+
+const char *restore_task_name(struct restore *r, const struct restore_task *task)
+{
+	const CoreEntry *core = task->threads.n ? task->threads.v[0]->core : NULL;
+	char *s = arena_printf(&r->arena, "task %d (%s)", task->ns_pid,
+			       core && core->tc ? arena_printable(&r->arena, core->tc->comm) : "?");
+
+	return s ? s : "a task";
+}
+
+int restore_keep(struct restore *r, void *msg)
+{
+	ProtobufCMessage **slot = vec_add(&r->messages);
+
+	if (!slot) {
+		protobuf_c_message_free_unpacked(msg, NULL);
+		return -ENOMEM;
+	}
+	*slot = msg;
+	return 0;
+}
+
+int restore_read_one(struct restore *r, enum image_type type,
+		     const ProtobufCMessageDescriptor *desc, void *ret, struct err *err,
+		     const char *fmt, ...)
+{
+	cleanup_reader struct image_reader *reader = NULL;
+	char name[128];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	vsnprintf(name, sizeof(name), fmt, ap);
+	va_end(ap);
+	n = image_open(r->images_fd, type, &reader, err, "%s", name);
+	if (n == IMAGE_ABSENT) {
+		err_image(err, "image '%s' is missing", name);
+		err_hint(err, "the checkpoint is not complete; copy all files of its directory");
+		return -EBADMSG;
+	}
+	if (n == 0)
+		n = image_one(reader, desc, ret, err);
+	if (n == 0 && restore_keep(r, *(void **)ret) < 0)
+		n = err_nomem(err);
+	return n;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The context of a restore. It is complete and validated before the first process is forked;
+ * builders are forks of the engine and see a copy of it, made at their fork. What must flow back
+ * goes through struct builder_shared.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "engine/base/arena.h"
+#include "engine/base/vec.h"
+#include "engine/core/ns-types.h"
+#include "engine/engine.h"
+#include "engine/image/image.h"
+#include "engine/tracee/tracee.h"
+
+struct file_obj;
+struct CoreEntry;
+struct MmEntry;
+struct FsEntry;
+struct TaskKobjIdsEntry;
+struct restore_files;
+struct restore_shmem;
+struct restore_ghosts;
+struct restore_seccomp;
+struct restore_ns;
+struct mount_plan;
+struct cgroups_plan;
+struct guardian;
+struct builder_shared;
+struct page_map;
+struct proc_vmas;
+
+struct restore_thread {
+	struct restore_task *task;
+	pid_t ns_tid;
+	struct CoreEntry *core;
+	uint64_t clear_tid_addr;
+	struct tracee t; /* ids as we see them are known after the fork */
+	bool leader;
+};
+
+/* One descriptor of a task. */
+struct restore_fd {
+	int fd;
+	uint32_t flags; /* FD_CLOEXEC */
+	struct file_obj *obj;
+};
+
+struct restore_task {
+	struct restore_task *parent; /* NULL: root of the tree */
+	size_t index;
+	pid_t ns_pid, ns_pgid, ns_sid;
+	pid_t pid; /* as we see it, known after the fork */
+	bool dead; /* a zombie */
+	int exit_code;
+	struct TaskKobjIdsEntry *ids;
+	struct MmEntry *mm;
+	struct FsEntry *fs;
+	VEC(struct restore_thread *) threads; /* [0] is the leader */
+	VEC(struct restore_task *) children;
+	VEC(struct restore_fd) fds;
+	struct file_obj *exe, *cwd, *root;
+	bool first_owner_of_table; /* others share its descriptor table */
+	struct scratch scratch;
+	struct page_map *pages;
+	bool born_early;	/* forked before its parent became a session leader */
+	struct program prog_mm; /* address space; built before the fork */
+};
+
+/* Moments for the statistics. */
+struct restore_times {
+	struct timespec start, forked, done;
+};
+
+struct restore {
+	const struct ckpt_options *opts;
+	struct log *log;
+	int images_fd, work_fd;
+	struct arena arena;
+	VEC(struct restore_task *) tasks; /* parents before children; [0] is the root */
+	struct ns_set host_ns, root_ns;	  /* ids of the images */
+	uint64_t new_ns;		  /* CLONE_NEW* flags of the namespaces to make */
+	struct restore_files *files;
+	struct restore_shmem *shmem;
+	struct restore_ghosts *ghosts;
+	struct restore_seccomp *seccomp;
+	struct restore_ns *ns;
+	struct mount_plan *mounts;
+	struct cgroups_plan *cgroups;
+	struct guardian *guardian; /* removes our cgroups if we are killed; NULL: none were made */
+	struct builder_shared *shared;
+	int engine_socket, builder_socket; /* builders report here */
+	int engine_pidfd; /* readable when the engine has died: builders then end */
+	uint32_t root_cg_set;
+	uint64_t own_caps; /* permitted capabilities of the engine */
+	int fd_base;	   /* lowest number of the engine's own descriptors in builders */
+	int fd_next;	   /* next one to give out */
+	struct proc_vmas *own_vmas;
+	uint64_t scratch_addr, scratch_len; /* the same in every task */
+	VEC(ProtobufCMessage *) messages;   /* freed at the end */
+	uint64_t pages_restored;
+	struct restore_times times;
+};
+
+/* "task 7 (nginx)" by the pid inside; of the arena, never NULL. */
+const char *restore_task_name(struct restore *r, const struct restore_task *task);
+
+/* Keeps an unpacked message until the end of the restore. 0 or -ENOMEM (then it is freed). */
+int restore_keep(struct restore *r, void *msg);
+
+/* Reads the one record of an image and keeps it. An absent file is an error. */
+int restore_read_one(struct restore *r, enum image_type type,
+		     const ProtobufCMessageDescriptor *desc, void *ret, struct err *err,
+		     const char *fmt, ...)
+	__attribute__((format(printf, 6, 7), warn_unused_result));

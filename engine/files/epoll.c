@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Epoll sets. An entry belongs to an open file and to the number it had when it was added; the file
+ * may have another number since, or none. Only entries whose file has a number can be added again.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "engine/base/cleanup.h"
+#include "engine/core/dump.h"
+#include "engine/core/restore.h"
+#include "engine/files/kinds.h"
+#include "proto/files.pb-c.h"
+
+static bool claims(const struct fd_facts *f)
+{
+	return strcmp(f->link, "anon_inode:[eventpoll]") == 0;
+}
+
+/* ---- dump ---- */
+
+/*
+ * Whether the entry stands for the task's descriptor fd. Several entries can have one number, for
+ * files that had it one after the other; the kernel tells them apart by their order, which fdinfo
+ * has too.
+ */
+static int is_target(const struct file_ref *ref, int fd, uint32_t tfd, uint32_t nth)
+{
+	struct kcmp_epoll_slot slot = { .efd = (uint32_t)ref->fd, .tfd = tfd, .toff = nth };
+	pid_t pid = ref->task->pid;
+	long r = syscall(SYS_kcmp, pid, pid, KCMP_EPOLL_TFD, fd, &slot);
+
+	return r < 0 ? -errno : r == 0;
+}
+
+/* The number that the file of a stale entry has now, or -ENOENT. */
+static int find_target(const struct file_ref *ref, uint32_t tfd, uint32_t nth)
+{
+	int dir_fd = openat(ref->task->proc_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_dir DIR *dir = dir_fd >= 0 ? fdopendir(dir_fd) : NULL;
+	struct dirent *e;
+
+	if (!dir)
+		return -errno;
+	while ((e = readdir(dir))) {
+		int fd = atoi(e->d_name);
+
+		if (isdigit((unsigned char)e->d_name[0]) && is_target(ref, fd, tfd, nth) == 1)
+			return fd;
+	}
+	return -ENOENT;
+}
+
+static bool has_target(const EventpollFileEntry *e, uint32_t tfd)
+{
+	size_t i;
+
+	for (i = 0; i < e->n_tfd; i++)
+		if (e->tfd[i]->tfd == tfd)
+			return true;
+	return false;
+}
+
+static int refuse_target(struct dump *d, const struct file_ref *ref, int tfd)
+{
+	dump_refuse(d, ref->task,
+		    "%s: an entry of this epoll set, added as fd %d, is for a file that has "
+		    "no descriptor of its own any more",
+		    ref->what, tfd);
+	return KIND_UNSUPPORTED;
+}
+
+static int capture_target(struct dump *d, struct file_ref *ref, const struct proc_epoll *p,
+			  uint32_t nth, EventpollFileEntry *e, struct err *err)
+{
+	EventpollTfdEntry *t = arena_alloc(&d->arena, sizeof(*t));
+	int r = is_target(ref, p->tfd, (uint32_t)p->tfd, nth), now = p->tfd;
+
+	if (!t)
+		return err_nomem(err);
+	if (r < 0 && r != -EBADF)
+		return err_sys(err, r, "comparing fd %d with the epoll set", p->tfd);
+	if (r != 1)
+		now = find_target(ref, (uint32_t)p->tfd, nth);
+	if (now < 0 || has_target(e, (uint32_t)now))
+		return refuse_target(d, ref, p->tfd);
+	eventpoll_tfd_entry__init(t);
+	t->tfd = (uint32_t)now;
+	t->events = p->events;
+	t->data = p->data;
+	if (p->has_file) {
+		t->has_dev = t->has_inode = t->has_pos = true;
+		t->dev = p->sdev;
+		t->inode = p->ino;
+		t->pos = (uint64_t)p->pos;
+	}
+	e->tfd[e->n_tfd++] = t;
+	return 0;
+}
+
+/* How many entries before this one have the same number. */
+static uint32_t nth_of(const struct proc_fdinfo *info, const char *end, int tfd)
+{
+	struct proc_cursor c = info->rest;
+	struct proc_epoll p;
+	uint32_t n = 0;
+
+	while (c.p < end && proc_fdinfo_next_epoll(&c, &p) == 1)
+		n += c.p < end && p.tfd == tfd;
+	return n;
+}
+
+static int count_targets(const struct proc_fdinfo *info, size_t *ret)
+{
+	struct proc_cursor c = info->rest;
+	struct proc_epoll p;
+	int r;
+
+	*ret = 0;
+	while ((r = proc_fdinfo_next_epoll(&c, &p)) == 1)
+		(*ret)++;
+	return r;
+}
+
+static int capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err *err)
+{
+	EventpollFileEntry *e = arena_alloc(&d->arena, sizeof(*e));
+	struct proc_cursor c = ref->info.rest;
+	struct proc_epoll p;
+	size_t n = 0;
+	int r = count_targets(&ref->info, &n);
+
+	if (r < 0)
+		return err_sys(err, r, "understanding fdinfo of an epoll set");
+	if (!e)
+		return err_nomem(err);
+	eventpoll_file_entry__init(e);
+	fe->epfd = e;
+	e->id = ref->id;
+	e->flags = ref->facts.flags;
+	e->tfd = arena_alloc(&d->arena, (n + 1) * sizeof(*e->tfd));
+	if (!e->tfd)
+		return err_nomem(err);
+	r = files_capture_fown(d, ref, &e->fown, err);
+	while (r == 0 && proc_fdinfo_next_epoll(&c, &p) == 1)
+		r = capture_target(d, ref, &p, nth_of(&ref->info, c.p, p.tfd), e, err);
+	return r;
+}
+
+/* ---- restore ---- */
+
+static int load(struct restore *r, struct file_obj *obj, struct err *err)
+{
+	const EventpollFileEntry *e = obj->entry->epfd;
+	size_t i;
+
+	if (!e)
+		return err_image(err, "an epoll set without a description");
+	for (i = 0; i < e->n_tfd; i++)
+		if (e->tfd[i]->tfd > 1 << 20)
+			return err_image(err, "an epoll set with fd %u", e->tfd[i]->tfd);
+	return files_check_fown(obj, e->fown, err);
+}
+
+static bool has_number(const struct restore_task *task, uint32_t number)
+{
+	const struct restore_fd *fd;
+
+	vec_foreach (fd, &task->fds)
+		if ((uint32_t)fd->fd == number)
+			return true;
+	return false;
+}
+
+static const struct restore_task *first_owner(const struct restore *r, const struct file_obj *obj)
+{
+	struct restore_task *const *t;
+	const struct restore_fd *fd;
+
+	vec_foreach (t, &r->tasks)
+		vec_foreach (fd, &(*t)->fds)
+			if (fd->obj == obj)
+				return *t;
+	return NULL;
+}
+
+static int check_targets(struct restore *r, struct file_obj *obj, struct err *err)
+{
+	const struct restore_task *owner = first_owner(r, obj);
+	const EventpollFileEntry *e = obj->entry->epfd;
+	size_t i;
+
+	for (i = 0; owner && i < e->n_tfd; i++)
+		if (!has_number(owner, e->tfd[i]->tfd))
+			return err_image(err, "an epoll set has fd %u, which %s does not",
+					 e->tfd[i]->tfd, restore_task_name(r, owner));
+	return 0;
+}
+
+static int create(struct restore *r, struct file_obj *obj, struct err *err)
+{
+	const EventpollFileEntry *e = obj->entry->epfd;
+	cleanup_fd int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(err, -errno, "making an epoll set");
+	if (files_restore_flags(fd, e->flags, err) < 0 || files_restore_fown(fd, e->fown, err) < 0)
+		return err->code;
+	return take_fd(&fd);
+}
+
+static int finish(struct restore *r, struct file_obj *obj, int fd, struct err *err)
+{
+	const EventpollFileEntry *e = obj->entry->epfd;
+	size_t i;
+
+	for (i = 0; i < e->n_tfd; i++) {
+		struct epoll_event ev = { .events = e->tfd[i]->events,
+					  .data.u64 = e->tfd[i]->data };
+
+		if (epoll_ctl(fd, EPOLL_CTL_ADD, (int)e->tfd[i]->tfd, &ev) < 0)
+			return err_sys(err, -errno, "adding fd %u to an epoll set", e->tfd[i]->tfd);
+	}
+	return files_finish_owner(r, obj, fd, err);
+}
+
+const struct file_kind kind_epoll = {
+	.name = "epoll set",
+	.type = FD_TYPES__EVENTPOLL,
+	.claims = claims,
+	.capture = capture,
+	.load = load,
+	.link = check_targets,
+	.create = create,
+	.finish = finish,
+};

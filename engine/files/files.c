@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Dump: the descriptors of tasks, which of them share a description, and their images. */
+#include "engine/files/files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "engine/base/cleanup.h"
+#include "engine/base/io.h"
+#include "engine/files/kind-state.h"
+#include "engine/files/kinds.h"
+#include "proto/files.pb-c.h"
+#include "proto/task.pb-c.h"
+
+/* An open file description, at the place where it was met first. */
+struct known_file {
+	pid_t pid;
+	int fd;
+	uint32_t id;
+	int type;
+};
+
+/* A path that is not a descriptor (mapped file, executable, directory). */
+struct known_path {
+	dev_t dev;
+	ino_t ino;
+	uint32_t flags, id;
+	const char *link;
+};
+
+struct dump_files {
+	VEC(struct known_file) sorted; /* in the order of kcmp */
+	VEC(struct known_path) paths;
+	VEC(int) open; /* our duplicates, closed at the end */
+	VEC(uint32_t) tables;
+	uint32_t last_id;
+	struct kind_state *kinds;
+};
+
+static struct dump_files *files_of(struct dump *d)
+{
+	if (!d->files)
+		d->files = arena_alloc(&d->arena, sizeof(*d->files));
+	return d->files;
+}
+
+uint32_t files_new_id(struct dump *d)
+{
+	return ++files_of(d)->last_id;
+}
+
+void *files_dump_state(struct dump *d, const struct file_kind *kind, size_t size)
+{
+	struct dump_files *f = files_of(d);
+
+	return f ? kind_state_get(&d->arena, &f->kinds, kind, size) : NULL;
+}
+
+void files_done(struct dump *d)
+{
+	int *fd;
+
+	if (!d->files)
+		return;
+	vec_foreach (fd, &d->files->open)
+		close(*fd);
+	vec_free(&d->files->sorted);
+	vec_free(&d->files->paths);
+	vec_free(&d->files->open);
+	vec_free(&d->files->tables);
+}
+
+static int keep_open(struct dump *d, int fd)
+{
+	int *slot = vec_add(&d->files->open);
+
+	if (!slot) {
+		close(fd);
+		return -ENOMEM;
+	}
+	*slot = fd;
+	return fd;
+}
+
+/* Position of a description in the sorted list; *ret_found tells whether it is there already. */
+static int place_of(struct dump_files *f, pid_t pid, int fd, size_t *ret_at, bool *ret_found)
+{
+	size_t lo = 0, hi = f->sorted.n;
+
+	*ret_found = false;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		const struct known_file *k = &f->sorted.v[mid];
+		long r = syscall(SYS_kcmp, pid, k->pid, KCMP_FILE, fd, k->fd);
+
+		if (r < 0)
+			return -errno;
+		if (r == 0) {
+			*ret_at = mid;
+			*ret_found = true;
+			return 0;
+		}
+		if (r == 1)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	*ret_at = lo;
+	return 0;
+}
+
+static int read_facts(struct dump *d, struct file_ref *ref, const char *link_path, struct err *err)
+{
+	cleanup_free char *link = NULL;
+	socklen_t len = sizeof(ref->facts.family);
+	struct statfs fs;
+	int r = io_readlink(ref->task->proc_fd, link_path, &link);
+
+	if (r < 0)
+		return err_sys(err, r, "reading the name of %s", ref->what);
+	ref->facts.link = arena_strdup(&d->arena, link);
+	if (!ref->facts.link)
+		return err_nomem(err);
+	if (fstat(ref->lfd, &ref->facts.st) < 0)
+		return err_sys(err, -errno, "reading the attributes of %s", ref->what);
+	if (fstatfs(ref->lfd, &fs) == 0)
+		ref->facts.fs_magic = (uint32_t)fs.f_type;
+	if (S_ISSOCK(ref->facts.st.st_mode) && !(ref->facts.flags & O_PATH) &&
+	    getsockopt(ref->lfd, SOL_SOCKET, SO_DOMAIN, &ref->facts.family, &len) < 0)
+		return err_sys(err, -errno, "asking for the family of %s", ref->what);
+	return 0;
+}
+
+static int read_fdinfo(struct dump *d, struct file_ref *ref, struct err *err)
+{
+	cleanup_buf struct buf b = BUF_INIT;
+	char path[32];
+	char *text;
+	int r;
+
+	snprintf(path, sizeof(path), "fdinfo/%d", ref->fd);
+	r = io_read_file(ref->task->proc_fd, path, &b);
+	if (r < 0)
+		return err_sys(err, r, "reading fdinfo of %s", ref->what);
+	text = arena_dup(&d->arena, b.data, b.len + 1);
+	if (!text)
+		return err_nomem(err);
+	r = proc_fdinfo_parse(text, b.len, &ref->info);
+	if (r < 0)
+		return err_sys(err, r, "understanding fdinfo of %s", ref->what);
+	ref->facts.flags = ref->info.flags & ~(uint32_t)O_CLOEXEC;
+	ref->facts.pos = ref->info.pos;
+	ref->facts.mnt_id = ref->info.mnt_id;
+	return 0;
+}
+
+static const struct file_kind *kind_of(const struct fd_facts *facts)
+{
+	const struct file_kind *const *k;
+
+	for (k = file_kinds; *k; k++)
+		if ((*k)->claims(facts))
+			return *k;
+	return NULL;
+}
+
+static int write_file(struct dump *d, const FileEntry *fe, struct err *err)
+{
+	if (image_add(image_get(d->images, IMG_FILES, "files.img"), &fe->base) < 0)
+		return err_nomem(err);
+	return 0;
+}
+
+/* Captures a description that was not met before. Positive when it was refused. */
+static int capture(struct dump *d, struct file_ref *ref, int *ret_type, struct err *err)
+{
+	const struct file_kind *kind = kind_of(&ref->facts);
+	FileEntry fe = FILE_ENTRY__INIT;
+	int r;
+
+	if (!kind) {
+		dump_refuse(d, ref->task, "%s: '%s' is of a kind that cannot be kept yet",
+			    ref->what, ref->facts.link);
+		return KIND_UNSUPPORTED;
+	}
+	fe.type = (FdTypes)kind->type;
+	fe.id = ref->id;
+	*ret_type = kind->type;
+	r = kind->capture(d, ref, &fe, err);
+	if (r == 0)
+		r = write_file(d, &fe, err);
+	return r < 0 ? err_wrap(err, r, "%s: %s ('%s')", dump_task_name(d, ref->task), ref->what,
+				ref->facts.link)
+		     : r;
+}
+
+static int identify(struct dump *d, struct file_ref *ref, struct known_file *ret, struct err *err)
+{
+	struct dump_files *f = d->files;
+	struct known_file *k;
+	size_t at = 0;
+	bool found;
+	int r = place_of(f, ref->task->pid, ref->fd, &at, &found);
+
+	if (r < 0)
+		return err_sys(err, r, "comparing %s with others", ref->what);
+	if (found) {
+		*ret = f->sorted.v[at];
+		return 0;
+	}
+	if (!vec_add(&f->sorted))
+		return err_nomem(err);
+	k = &f->sorted.v[at];
+	memmove(k + 1, k, (f->sorted.n - 1 - at) * sizeof(*k));
+	*k = (struct known_file){ ref->task->pid, ref->fd, ++f->last_id, 0 };
+	ref->id = k->id;
+	r = read_facts(d, ref, arena_printf(&d->arena, "fd/%d", ref->fd), err);
+	if (r == 0)
+		r = capture(d, ref, &f->sorted.v[at].type, err);
+	*ret = f->sorted.v[at];
+	return r < 0 ? r : 0;
+}
+
+/* Locks belong to the description or to the task's table, and are shown with every descriptor. */
+static void refuse_locks(struct dump *d, const struct file_ref *ref)
+{
+	struct proc_line line;
+
+	if (proc_fdinfo_find(&ref->info, "lock", &line) > 0)
+		dump_refuse(d, ref->task, "%s: it holds a file lock, which cannot be kept yet",
+			    ref->what);
+}
+
+static int collect_fd(struct dump *d, struct dump_task *task, int fd, struct err *err)
+{
+	struct file_ref *ref = arena_alloc(&d->arena, sizeof(*ref));
+	FdinfoEntry e = FDINFO_ENTRY__INIT;
+	struct known_file known = { 0 };
+	int lfd, r;
+
+	if (!ref)
+		return err_nomem(err);
+	ref->task = task;
+	ref->fd = fd;
+	ref->what = arena_printf(&d->arena, "fd %d", fd);
+	lfd = (int)syscall(SYS_pidfd_getfd, task->pidfd, fd, 0);
+	if (lfd < 0)
+		return err_sys(err, -errno, "%s: copying fd %d", dump_task_name(d, task), fd);
+	ref->lfd = keep_open(d, lfd);
+	if (ref->lfd < 0 || !ref->what)
+		return err_nomem(err);
+	r = read_fdinfo(d, ref, err);
+	if (r == 0)
+		refuse_locks(d, ref);
+	if (r == 0)
+		r = identify(d, ref, &known, err);
+	if (r < 0)
+		return err_wrap(err, r, "%s", dump_task_name(d, task));
+	e.id = known.id;
+	e.fd = (uint32_t)fd;
+	e.type = (FdTypes)known.type;
+	e.flags = ref->info.flags & O_CLOEXEC ? FD_CLOEXEC : 0;
+	if (image_add(image_get(d->images, IMG_FDINFO, "fdinfo-%u.img", task->files_id), &e.base) <
+	    0)
+		return err_nomem(err);
+	return 0;
+}
+
+static int collect_table(struct dump *d, struct dump_task *task, struct err *err)
+{
+	cleanup_dir DIR *dir = NULL;
+	struct dirent *e;
+	uint32_t *t;
+	int fd;
+
+	vec_foreach (t, &d->files->tables)
+		if (*t == task->files_id)
+			return 0;
+	t = vec_add(&d->files->tables);
+	fd = openat(task->proc_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (!t)
+		return err_nomem(err);
+	*t = task->files_id;
+	if (fd < 0 || !(dir = fdopendir(fd)))
+		return err_sys(err, -errno, "%s: listing descriptors", dump_task_name(d, task));
+	/* the file exists even if the table is empty: a reader tells "no descriptors" from "lost"
+	 */
+	if (!image_get(d->images, IMG_FDINFO, "fdinfo-%u.img", task->files_id))
+		return err_nomem(err);
+	while ((e = readdir(dir))) {
+		int r;
+
+		if (e->d_name[0] < '0' || e->d_name[0] > '9')
+			continue;
+		r = collect_fd(d, task, atoi(e->d_name), err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int files_add_path(struct dump *d, struct dump_task *task, int opath_fd, const char *link,
+		   uint32_t open_flags, const char *what, uint32_t *ret_id, struct err *err)
+{
+	struct file_ref ref = { .task = task, .fd = -1, .lfd = opath_fd, .what = what };
+	const struct file_kind *kind = &kind_regular;
+	FileEntry fe = FILE_ENTRY__INIT;
+	struct dump_files *f = files_of(d);
+	struct known_path *k;
+	struct statfs fs;
+	int r;
+
+	if (!f || !(ref.facts.link = arena_strdup(&d->arena, link)))
+		return err_nomem(err);
+	if (fstat(opath_fd, &ref.facts.st) < 0)
+		return err_sys(err, -errno, "reading the attributes of %s", what);
+	if (fstatfs(opath_fd, &fs) == 0)
+		ref.facts.fs_magic = (uint32_t)fs.f_type;
+	vec_foreach (k, &f->paths) {
+		if (k->dev == ref.facts.st.st_dev && k->ino == ref.facts.st.st_ino &&
+		    k->flags == open_flags && strcmp(k->link, link) == 0) {
+			*ret_id = k->id;
+			return 0;
+		}
+	}
+	ref.id = ++f->last_id;
+	ref.facts.flags = open_flags;
+	k = vec_add(&f->paths);
+	if (!k)
+		return err_nomem(err);
+	*k = (struct known_path){ ref.facts.st.st_dev, ref.facts.st.st_ino, open_flags, ref.id,
+				  ref.facts.link };
+	*ret_id = ref.id;
+	/* mapped memory with a name of its own is no file of any path */
+	if (kind_memfd.claims(&ref.facts))
+		kind = &kind_memfd;
+	fe.type = (FdTypes)kind->type;
+	fe.id = ref.id;
+	r = kind->capture(d, &ref, &fe, err);
+	if (r == 0)
+		r = write_file(d, &fe, err);
+	return r < 0 ? err_wrap(err, r, "%s ('%s')", what, link) : 0;
+}
+
+/* exe, cwd and root are links that lead to the file itself, also a deleted one. */
+static int collect_link(struct dump *d, struct dump_task *task, const char *name, const char *what,
+			uint32_t *ret_id, struct err *err)
+{
+	cleanup_fd int fd = openat(task->proc_fd, name, O_PATH | O_CLOEXEC);
+	cleanup_free char *link = NULL;
+	int r = fd < 0 ? -errno : io_readlink(task->proc_fd, name, &link);
+
+	if (r < 0)
+		return err_sys(err, r, "%s: opening its %s", dump_task_name(d, task), what);
+	r = files_add_path(d, task, fd, link, O_RDONLY, what, ret_id, err);
+	return r < 0 ? err_wrap(err, r, "%s", dump_task_name(d, task)) : 0;
+}
+
+int files_collect(struct dump *d, struct dump_task *task, struct err *err)
+{
+	int r;
+
+	if (!files_of(d))
+		return err_nomem(err);
+	r = collect_link(d, task, "exe", "executable", &task->exe_id, err);
+	if (r == 0)
+		r = collect_table(d, task, err);
+	if (r == 0)
+		r = collect_link(d, task, "cwd", "working directory", &task->cwd_id, err);
+	if (r == 0)
+		r = collect_link(d, task, "root", "root directory", &task->root_id, err);
+	return r;
+}
+
+int files_write_fs(struct dump *d, struct dump_task *task, struct err *err)
+{
+	const struct proc_status *st = &task->threads.v[0]->status;
+	FsEntry fs = FS_ENTRY__INIT;
+
+	fs.cwd_id = task->cwd_id;
+	fs.root_id = task->root_id;
+	fs.has_umask = true;
+	fs.umask = (uint32_t)st->umask;
+	if (image_add(image_get(d->images, IMG_FS, "fs-%d.img", task->ns_pid), &fs.base) < 0)
+		return err_nomem(err);
+	return 0;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The descriptors of a dump's tasks, and the objects and tables of a restore. */
+#pragma once
+
+#include "engine/core/dump.h"
+#include "engine/files/kind.h"
+
+/* Copies, identifies and captures every descriptor of the task, its cwd, root and executable. */
+int files_collect(struct dump *d, struct dump_task *task, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* fs-PID.img of a task. */
+int files_write_fs(struct dump *d, struct dump_task *task, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* Closes the copies. */
+void files_done(struct dump *d);

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/files/kinds.h"
+
+#include <stddef.h>
+
+/* A regular file claims by path, and some paths only look like one: it stays last. */
+const struct file_kind *const file_kinds[] = {
+	&kind_pipe,    &kind_fifo,  &kind_unix,	   &kind_eventfd, &kind_epoll,	 &kind_signalfd,
+	&kind_timerfd, &kind_pidfd, &kind_inotify, &kind_memfd,	  &kind_regular, NULL,
+};

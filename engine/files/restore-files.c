@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Files of a restore. Each open file description is made once, in the root builder, at a number
+ * above every number of the tasks; children inherit it, and each task copies it to its own numbers.
+ */
+#include "engine/files/restore-files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "engine/base/cleanup.h"
+#include "engine/files/ghost-tables.h"
+#include "engine/files/ghost.h"
+#include "engine/files/kind-state.h"
+#include "engine/files/regular.h"
+#include "engine/mem/load.h"
+#include "proto/files.pb-c.h"
+#include "proto/task.pb-c.h"
+
+/* How working and root directories are opened. */
+enum { DIRECTORY_FLAGS = O_PATH | O_DIRECTORY };
+
+/* A file as it is mapped, or a directory that is lived in: the same file may also be open with
+ * other flags. */
+struct mapping {
+	struct file_obj *obj;
+	int flags, fd;
+};
+
+struct restore_files {
+	struct file_obj **objs; /* sorted by id */
+	size_t n, cap;
+	VEC(struct mapping) mappings;
+	struct kind_state *kinds;
+};
+
+void *files_restore_state(struct restore *r, const struct file_kind *kind, size_t size)
+{
+	return kind_state_get(&r->arena, &r->files->kinds, kind, size);
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct file_obj *x = *(struct file_obj *const *)a, *y = *(struct file_obj *const *)b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+struct file_obj *files_find(struct restore *r, uint32_t id)
+{
+	struct file_obj key = { .id = id }, *k = &key, **found;
+
+	if (!r->files->n)
+		return NULL;
+	found = bsearch(&k, r->files->objs, r->files->n, sizeof(k), by_id);
+	return found ? *found : NULL;
+}
+
+static const struct file_kind *kind_by_type(int type)
+{
+	const struct file_kind *const *k;
+
+	for (k = file_kinds; *k; k++)
+		if ((*k)->type == type)
+			return *k;
+	return NULL;
+}
+
+static int add_object(struct restore *r, FileEntry *e, struct err *err)
+{
+	struct restore_files *f = r->files;
+	struct file_obj *obj = arena_alloc(&r->arena, sizeof(*obj));
+
+	if (!obj || vec_grow_raw((void **)&f->objs, f->n, &f->cap, sizeof(*f->objs)) < 0)
+		return err_nomem(err);
+	obj->id = e->id;
+	obj->entry = e;
+	obj->fd = -EBADF;
+	obj->kind = kind_by_type((int)e->type);
+	f->objs[f->n++] = obj;
+	if (!obj->kind)
+		return err_refuse(
+			err,
+			"image 'files.img': file %u is of type %d, which cannot be restored "
+			"yet",
+			e->id, (int)e->type);
+	return 0;
+}
+
+static int load_objects(struct restore *r, struct err *err)
+{
+	struct restore_files *f = r->files;
+	size_t i;
+	int n;
+
+	if (f->n)
+		qsort(f->objs, f->n, sizeof(*f->objs), by_id);
+	for (i = 0; i < f->n; i++) {
+		if (i && f->objs[i - 1]->id == f->objs[i]->id)
+			return err_image(err, "image 'files.img': file %u is there twice",
+					 f->objs[i]->id);
+		n = f->objs[i]->kind->load(r, f->objs[i], err);
+		if (n < 0)
+			return err_wrap(err, n, "image 'files.img': file %u (%s)", f->objs[i]->id,
+					f->objs[i]->kind->name);
+	}
+	return 0;
+}
+
+int restore_files_load(struct restore *r, struct err *err)
+{
+	cleanup_reader struct image_reader *reader = NULL;
+	int n;
+
+	r->files = arena_alloc(&r->arena, sizeof(*r->files));
+	if (!r->files)
+		return err_nomem(err);
+	n = image_open(r->images_fd, IMG_FILES, &reader, err, "files.img");
+	if (n == IMAGE_ABSENT)
+		return err_image(err, "image 'files.img' is missing");
+	while (n >= 0) {
+		FileEntry *e = NULL;
+
+		n = image_next(reader, &file_entry__descriptor, &e, err);
+		if (n <= 0)
+			break;
+		if (restore_keep(r, e) < 0)
+			return err_nomem(err);
+		n = add_object(r, e, err);
+	}
+	if (n == 0)
+		n = load_objects(r, err);
+	return n == 0 ? ghost_load(r, err) : n;
+}
+
+static int add_fd(struct restore *r, struct restore_task *task, const FdinfoEntry *e,
+		  struct err *err)
+{
+	struct file_obj *obj = files_find(r, e->id);
+	struct restore_fd *fd;
+
+	if (!obj)
+		return err_image(err, "fd %u: file %u is not in 'files.img'", e->fd, e->id);
+	if (e->fd > 1 << 20 || (task->fds.n && (int)e->fd <= task->fds.v[task->fds.n - 1].fd))
+		return err_image(err, "fd %u is out of order", e->fd);
+	fd = vec_add(&task->fds);
+	if (!fd)
+		return err_nomem(err);
+	*fd = (struct restore_fd){ (int)e->fd, e->flags, obj };
+	obj->needed = true;
+	return 0;
+}
+
+static int by_fd(const void *a, const void *b)
+{
+	const FdinfoEntry *x = *(FdinfoEntry *const *)a, *y = *(FdinfoEntry *const *)b;
+
+	return x->fd < y->fd ? -1 : x->fd > y->fd;
+}
+
+static int load_table(struct restore *r, struct restore_task *task, struct err *err)
+{
+	cleanup_reader struct image_reader *reader = NULL;
+	VEC(FdinfoEntry *) list = { 0 };
+	FdinfoEntry **e;
+	int n = image_open(r->images_fd, IMG_FDINFO, &reader, err, "fdinfo-%u.img",
+			   task->ids->files_id);
+
+	if (n == IMAGE_ABSENT) /* CRIU writes none for an empty table */
+		return 0;
+	while (n >= 0) {
+		FdinfoEntry *one = NULL;
+
+		n = image_next(reader, &fdinfo_entry__descriptor, &one, err);
+		if (n <= 0)
+			break;
+		e = vec_add(&list);
+		if (!e) {
+			protobuf_c_message_free_unpacked(&one->base, NULL);
+			n = err_nomem(err);
+		} else {
+			*e = one;
+		}
+	}
+	if (list.n)
+		qsort(list.v, list.n, sizeof(*list.v), by_fd);
+	vec_foreach (e, &list) {
+		if (n == 0)
+			n = add_fd(r, task, *e, err);
+		protobuf_c_message_free_unpacked(&(*e)->base, NULL);
+	}
+	vec_free(&list);
+	return n < 0 ? err_wrap(err, n, "image 'fdinfo-%u.img'", task->ids->files_id) : 0;
+}
+
+int restore_files_load_task(struct restore *r, struct restore_task *task, struct err *err)
+{
+	FsEntry *fs;
+	int n = load_table(r, task, err);
+
+	if (n == 0)
+		n = restore_read_one(r, IMG_FS, &fs_entry__descriptor, &fs, err, "fs-%d.img",
+				     task->ns_pid);
+	if (n < 0)
+		return n;
+	task->fs = fs;
+	task->cwd = files_find(r, fs->cwd_id);
+	task->root = files_find(r, fs->root_id);
+	if (!task->cwd || !task->root || task->cwd->kind != &kind_regular ||
+	    task->root->kind != &kind_regular)
+		return err_image(err, "image 'fs-%d.img': its directories are not in 'files.img'",
+				 task->ns_pid);
+	n = restore_files_need_mapping(r, fs->cwd_id, DIRECTORY_FLAGS, err);
+	return n == 0 ? restore_files_need_mapping(r, fs->root_id, DIRECTORY_FLAGS, err) : n;
+}
+
+int restore_files_count(const struct restore *r)
+{
+	return (int)r->files->n;
+}
+
+void restore_files_done(struct restore *r)
+{
+	struct restore_ghost *g;
+
+	if (!r->files)
+		return;
+	for (g = r->ghosts ? r->ghosts->first : NULL; g; g = g->next)
+		image_reader_free(g->reader);
+	free(r->files->objs);
+	vec_free(&r->files->mappings);
+}
+
+int restore_files_highest(const struct restore *r)
+{
+	struct restore_task *const *t;
+	int high = -1;
+
+	vec_foreach (t, &r->tasks)
+		if ((*t)->fds.n && (*t)->fds.v[(*t)->fds.n - 1].fd > high)
+			high = (*t)->fds.v[(*t)->fds.n - 1].fd;
+	return high;
+}
+
+int restore_files_need_mapping(struct restore *r, uint32_t id, int flags, struct err *err)
+{
+	struct file_obj *obj = files_find(r, id);
+	struct mapping *m;
+
+	if (!obj)
+		return err_image(err, "mapped file %u is not in 'files.img'", id);
+	vec_foreach (m, &r->files->mappings)
+		if (m->obj == obj && m->flags == flags)
+			return 0;
+	m = vec_add(&r->files->mappings);
+	if (!m)
+		return err_nomem(err);
+	*m = (struct mapping){ obj, flags, -EBADF };
+	if (obj->kind != &kind_regular)
+		obj->needed = true;
+	return 0;
+}
+
+int restore_files_mapping_fd(const struct restore *r, uint32_t id, int flags)
+{
+	const struct mapping *m;
+
+	vec_foreach (m, &r->files->mappings)
+		if (m->obj->id == id && (flags < 0 || m->flags == flags))
+			return m->fd;
+	return -EBADF;
+}
+
+int restore_files_link(struct restore *r, struct err *err)
+{
+	struct restore_files *f = r->files;
+	struct mapping *m;
+	size_t i;
+	int n;
+
+	for (i = 0; i < f->n; i++) {
+		if (!f->objs[i]->needed || !f->objs[i]->kind->link)
+			continue;
+		n = f->objs[i]->kind->link(r, f->objs[i], err);
+		if (n < 0)
+			return err_wrap(err, n, "file %u (%s)", f->objs[i]->id,
+					f->objs[i]->kind->name);
+	}
+	for (i = 0; i < f->n; i++)
+		if (f->objs[i]->needed)
+			f->objs[i]->place = restore_reserve_fd(r);
+	vec_foreach (m, &f->mappings)
+		m->fd = m->obj->kind->open_mapping ? restore_reserve_fd(r) : m->obj->place;
+	return 0;
+}
+
+/* ---- in builders ---- */
+
+static int move_to(int fd, int place, struct err *err)
+{
+	if (dup3(fd, place, O_CLOEXEC) < 0)
+		return err_sys(err, -errno, "moving a file to descriptor %d", place);
+	close(fd);
+	return place;
+}
+
+int files_need(struct restore *r, struct file_obj *obj, struct err *err)
+{
+	int fd;
+
+	if (obj->fd >= 0)
+		return 0;
+	if (obj->creating)
+		return err_image(err, "file %u depends on itself", obj->id);
+	obj->creating = true;
+	fd = obj->kind->create(r, obj, err);
+	obj->creating = false;
+	if (fd < 0)
+		return err_wrap(err, fd, "making file %u (%s)", obj->id, obj->kind->name);
+	obj->fd = obj->place > 0 ? move_to(fd, obj->place, err) : fd;
+	return obj->fd < 0 ? obj->fd : 0;
+}
+
+static int open_mapping(struct restore *r, struct mapping *m, struct err *err)
+{
+	int fd;
+
+	if (!m->obj->kind->open_mapping)
+		return 0;
+	fd = m->obj->kind->open_mapping(r, m->obj, m->flags, err);
+	if (fd < 0)
+		return err_wrap(err, fd, "mapped file %u", m->obj->id);
+	fd = move_to(fd, m->fd, err);
+	return fd < 0 ? fd : 0;
+}
+
+int restore_files_create(struct restore *r, struct err *err)
+{
+	struct restore_files *f = r->files;
+	struct mapping *m;
+	size_t i;
+	int n = 0;
+
+	for (i = 0; i < f->n && n == 0; i++)
+		if (f->objs[i]->needed)
+			n = files_need(r, f->objs[i], err);
+	vec_foreach (m, &f->mappings)
+		if (n == 0)
+			n = open_mapping(r, m, err);
+	/* everything that was deleted is open by now, and loses its name again */
+	ghost_unlink_all(r);
+	return n;
+}
+
+static int close_gap(int from, int to, struct err *err)
+{
+	if (from <= to && syscall(SYS_close_range, from, to, 0) < 0)
+		return err_sys(err, -errno, "closing descriptors");
+	return 0;
+}
+
+/* The first task in the order of the tree that has a description does what must be done by an
+ * owner. */
+static bool is_first_owner(const struct restore *r, const struct restore_task *task,
+			   const struct restore_fd *fd)
+{
+	struct restore_task *const *t;
+	const struct restore_fd *f;
+
+	vec_foreach (t, &r->tasks)
+		vec_foreach (f, &(*t)->fds)
+			if (f->obj == fd->obj)
+				return *t == task && f->fd == fd->fd;
+	return false;
+}
+
+/* What replaces descriptors comes first: entries of an epoll set are for the real ones. */
+static int finish_kinds(struct restore *r, struct restore_task *task, bool everywhere,
+			struct err *err)
+{
+	struct restore_fd *fd;
+	int n = 0;
+
+	vec_foreach (fd, &task->fds) {
+		const struct file_kind *kind = fd->obj->kind;
+
+		if (n < 0 || !kind->finish || kind->finish_everywhere != everywhere ||
+		    fd->obj->inherited)
+			continue;
+		if (!everywhere && !is_first_owner(r, task, fd))
+			continue;
+		n = kind->finish(r, fd->obj, fd->fd, err);
+		if (n < 0)
+			err_wrap(err, n, "fd %d (%s)", fd->fd, kind->name);
+	}
+	return n;
+}
+
+int restore_files_place(struct restore *r, struct restore_task *task, struct err *err)
+{
+	struct restore_fd *fd;
+	int next = 0, n = 0;
+
+	vec_foreach (fd, &task->fds) {
+		n = close_gap(next, fd->fd - 1, err);
+		if (n < 0)
+			return n;
+		if (dup3(fd->obj->fd, fd->fd, fd->flags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
+			return err_sys(err, -errno, "placing fd %d (file %u)", fd->fd, fd->obj->id);
+		next = fd->fd + 1;
+	}
+	n = close_gap(next, r->fd_base - 1, err);
+	if (n == 0)
+		n = finish_kinds(r, task, true, err);
+	return n == 0 ? finish_kinds(r, task, false, err) : n;
+}
+
+/* Whether the descriptor is the directory at that path. */
+static bool same_dir(int a, const char *b)
+{
+	struct stat x, y;
+
+	return fstat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
+	       x.st_ino == y.st_ino;
+}
+
+int restore_files_enter(struct restore *r, struct restore_task *task, struct err *err)
+{
+	int root = restore_files_mapping_fd(r, task->root->id, DIRECTORY_FLAGS);
+	int cwd = restore_files_mapping_fd(r, task->cwd->id, DIRECTORY_FLAGS);
+
+	if (!same_dir(root, "/") && (fchdir(root) < 0 || chroot(".") < 0))
+		return err_sys(err, -errno, "changing the root to '%s'", regular_path(task->root));
+	if (fchdir(cwd) < 0)
+		return err_sys(err, -errno, "changing the directory to '%s'",
+			       regular_path(task->cwd));
+	if (task->fs->has_umask)
+		umask((mode_t)task->fs->umask);
+	return 0;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The files of a restore: objects, mappings, descriptor tables. */
+#pragma once
+
+#include "engine/core/restore.h"
+#include "engine/files/kind.h"
+
+/* files.img and the ghosts. Before anything that names a file by its id. */
+int restore_files_load(struct restore *r, struct err *err) __attribute__((warn_unused_result));
+
+/* fdinfo-N.img and fs-PID.img of a task. */
+int restore_files_load_task(struct restore *r, struct restore_task *task, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* Runs link() of the kinds that are needed, and gives out descriptor numbers above fd_base. */
+int restore_files_link(struct restore *r, struct err *err) __attribute__((warn_unused_result));
+
+/* A file is mapped, opened with these flags. */
+int restore_files_need_mapping(struct restore *r, uint32_t id, int flags, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* The number of its descriptor in builders; flags -1: whatever it was needed with. */
+int restore_files_mapping_fd(const struct restore *r, uint32_t id, int flags);
+
+/* In the root builder: makes every object and opens every mapped file. */
+int restore_files_create(struct restore *r, struct err *err) __attribute__((warn_unused_result));
+
+/* In every builder: descriptors of the task in their places, everything else below fd_base closed.
+ */
+int restore_files_place(struct restore *r, struct restore_task *task, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* In every builder: root directory, working directory, umask. */
+int restore_files_enter(struct restore *r, struct restore_task *task, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* Highest descriptor number of all tasks, -1 if there is none. */
+int restore_files_highest(const struct restore *r);
+
+/* How many objects there are. */
+int restore_files_count(const struct restore *r);
+
+/* Frees what is not of the arena. */
+void restore_files_done(struct restore *r);

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Names and magics of the image types, and the set that holds a dump's metadata in memory. */
+#include "engine/image/image.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/base/buf.h"
+#include "engine/base/cleanup.h"
+#include "engine/base/io.h"
+#include "engine/base/vec.h"
+#include "engine/image/image-priv.h"
+
+const struct image_kind image_kinds[IMG_TYPE_COUNT] = {
+	[IMG_INVENTORY] = { HEAD_BARE, 0x58313116 },
+	[IMG_PSTREE] = { HEAD_COMMON, 0x50273030 },
+	[IMG_CORE] = { HEAD_COMMON, 0x55053847 },
+	[IMG_IDS] = { HEAD_COMMON, 0x54432030 },
+	[IMG_MM] = { HEAD_COMMON, 0x57492820 },
+	[IMG_FS] = { HEAD_COMMON, 0x51403912 },
+	[IMG_FDINFO] = { HEAD_COMMON, 0x56213732 },
+	[IMG_FILES] = { HEAD_COMMON, 0x56303138 },
+	[IMG_PAGEMAP] = { HEAD_COMMON, 0x56084025 },
+	[IMG_SHMEM_PAGEMAP] = { HEAD_COMMON, 0x56084025 },
+	[IMG_PAGES] = { HEAD_NONE, 0 },
+	[IMG_TTY_INFO] = { HEAD_COMMON, 0x59453036 },
+	[IMG_TTY_DATA] = { HEAD_COMMON, 0x59413026 },
+	[IMG_REMAP_FPATH] = { HEAD_COMMON, 0x59133954 },
+	[IMG_GHOST_FILE] = { HEAD_COMMON, 0x52583605 },
+	[IMG_MEMFD_INODE] = { HEAD_COMMON, 0x48453499 },
+	[IMG_SK_QUEUES] = { HEAD_COMMON, 0x56264026 },
+	[IMG_PIPES_DATA] = { HEAD_COMMON, 0x56453709 },
+	[IMG_FIFO_DATA] = { HEAD_COMMON, 0x59333054 },
+	[IMG_TCP_STREAM] = { HEAD_COMMON, 0x51465506 },
+	[IMG_FILE_LOCKS] = { HEAD_COMMON, 0x54323616 },
+	[IMG_CGROUP] = { HEAD_COMMON, 0x59383330 },
+	[IMG_SECCOMP] = { HEAD_COMMON, 0x64413049 },
+	[IMG_APPARMOR] = { HEAD_COMMON, 0x59423047 },
+	[IMG_UTSNS] = { HEAD_COMMON, 0x54473203 },
+	[IMG_IPC_VAR] = { HEAD_COMMON, 0x53115007 },
+	[IMG_IPCNS_SHM] = { HEAD_COMMON, 0x46283044 },
+	[IMG_IPCNS_MSG] = { HEAD_COMMON, 0x55453737 },
+	[IMG_IPCNS_SEM] = { HEAD_COMMON, 0x59573019 },
+	[IMG_USERNS] = { HEAD_COMMON, 0x55474906 },
+	[IMG_TIMENS] = { HEAD_COMMON, 0x43114433 },
+	[IMG_PIDNS] = { HEAD_COMMON, 0x61157326 },
+	[IMG_MNTS] = { HEAD_COMMON, 0x55563928 },
+	[IMG_NETDEV] = { HEAD_COMMON, 0x57373951 },
+	[IMG_NETNS] = { HEAD_COMMON, 0x55933752 },
+	[IMG_NET_RAW] = { HEAD_NONE, 0 },
+	[IMG_TMPFS] = { HEAD_NONE, 0 },
+	[IMG_AUTOFS] = { HEAD_COMMON, 0x49353943 },
+	[IMG_BINFMT_MISC] = { HEAD_COMMON, 0x67343323 },
+	[IMG_CPUINFO] = { HEAD_COMMON, 0x61404013 },
+	[IMG_STATS] = { HEAD_SERVICE, 0x57093306 },
+};
+
+struct image {
+	enum image_type type;
+	char *name;
+	struct buf bytes;
+};
+
+struct image_set {
+	VEC(struct image *) images;
+};
+
+int image_set_new(struct image_set **ret)
+{
+	*ret = calloc(1, sizeof(**ret));
+	return *ret ? 0 : -ENOMEM;
+}
+
+static void image_free(struct image *img)
+{
+	if (!img)
+		return;
+	buf_done(&img->bytes);
+	free(img->name);
+	free(img);
+}
+
+void image_set_free(struct image_set *set)
+{
+	struct image **i;
+
+	if (!set)
+		return;
+	vec_foreach (i, &set->images)
+		image_free(*i);
+	vec_free(&set->images);
+	free(set);
+}
+
+static int image_header(struct image *img)
+{
+	const struct image_kind *k = &image_kinds[img->type];
+	uint32_t common = k->head == HEAD_SERVICE ? IMAGE_SERVICE_MAGIC : IMAGE_COMMON_MAGIC;
+	int r = 0;
+
+	if (k->head == HEAD_COMMON || k->head == HEAD_SERVICE)
+		r = buf_append(&img->bytes, &common, sizeof(common));
+	if (r == 0 && k->head != HEAD_NONE)
+		r = buf_append(&img->bytes, &k->magic, sizeof(k->magic));
+	return r;
+}
+
+static struct image *image_new(struct image_set *set, enum image_type type, char *name)
+{
+	struct image *img = calloc(1, sizeof(*img));
+	struct image **slot;
+
+	if (!img) {
+		free(name);
+		return NULL;
+	}
+	img->type = type;
+	img->name = name;
+	slot = image_header(img) < 0 ? NULL : vec_add(&set->images);
+	if (!slot) {
+		image_free(img);
+		return NULL;
+	}
+	*slot = img;
+	return img;
+}
+
+struct image *image_get(struct image_set *set, enum image_type type, const char *fmt, ...)
+{
+	char *name;
+	va_list ap;
+	size_t i;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&name, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return NULL;
+	/* newest first: records of one file usually come one after the other */
+	for (i = set->images.n; i-- > 0;) {
+		if (strcmp(set->images.v[i]->name, name) == 0) {
+			free(name);
+			return set->images.v[i];
+		}
+	}
+	return image_new(set, type, name);
+}
+
+int image_add(struct image *img, const ProtobufCMessage *msg)
+{
+	size_t size = protobuf_c_message_get_packed_size(msg);
+	uint32_t len = (uint32_t)size;
+	int r;
+
+	if (!img || size > UINT32_MAX)
+		return -ENOMEM;
+	r = buf_reserve(&img->bytes, sizeof(len) + size);
+	if (r < 0)
+		return r;
+	buf_append(&img->bytes, &len, sizeof(len));
+	protobuf_c_message_pack(msg, (uint8_t *)img->bytes.data + img->bytes.len);
+	img->bytes.len += size;
+	return 0;
+}
+
+int image_add_raw(struct image *img, const void *data, size_t len)
+{
+	return img ? buf_append(&img->bytes, data, len) : -ENOMEM;
+}
+
+static int image_write(const struct image *img, const char *name, int dirfd, struct err *err)
+{
+	cleanup_fd int fd = -EBADF;
+	int r;
+
+	unlinkat(dirfd, name, 0);
+	fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_sys(err, -errno, "creating image '%s'", name);
+	r = io_write_all(fd, img->bytes.data, img->bytes.len);
+	if (r < 0) {
+		err_sys(err, r, "writing image '%s'", name);
+		if (r == -ENOSPC)
+			err_hint(err, "free space on the file system of the image directory");
+		return r;
+	}
+	return 0;
+}
+
+int image_set_commit(struct image_set *set, int dirfd, struct err *err)
+{
+	const char *last = "inventory.img", *temp = ".inventory.img.new";
+	struct image *inventory = NULL, **i;
+	int r;
+
+	vec_foreach (i, &set->images) {
+		if ((*i)->type == IMG_INVENTORY) {
+			inventory = *i;
+			continue;
+		}
+		r = image_write(*i, (*i)->name, dirfd, err);
+		if (r < 0)
+			return r;
+	}
+	if (!inventory)
+		return err_new(err, ERR_INTERNAL, -EINVAL, "a dump without an inventory");
+	/* One syncfs instead of an fsync a file: hundreds of small files cost one journal commit.
+	 */
+	if (syncfs(dirfd) < 0)
+		return err_sys(err, -errno, "making the images durable");
+	r = image_write(inventory, temp, dirfd, err);
+	if (r < 0)
+		return r;
+	if (renameat(dirfd, temp, dirfd, last) < 0)
+		return err_sys(err, -errno, "moving '%s' to its place", last);
+	if (fsync(dirfd) < 0 && errno != EINVAL)
+		return err_sys(err, -errno, "making '%s' durable", last);
+	return 0;
+}
+
+void image_set_discard(struct image_set *set, int dirfd)
+{
+	struct image **i;
+
+	vec_foreach (i, &set->images)
+		unlinkat(dirfd, (*i)->name, 0);
+	unlinkat(dirfd, ".inventory.img.new", 0);
+}

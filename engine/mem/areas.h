@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What kind of area a line of smaps describes. Pure functions, for tests as well. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/base/proctext-maps.h"
+
+enum area_kind {
+	AREA_KIND_ANON,	 /* private anonymous, heap and stack included */
+	AREA_KIND_FILE,	 /* a file, private or shared */
+	AREA_KIND_SHMEM, /* shared anonymous */
+	AREA_KIND_VDSO,
+	AREA_KIND_VVAR,
+	AREA_KIND_VSYSCALL,
+	AREA_KIND_UNSUPPORTED,
+};
+
+/* Classifies; for AREA_KIND_UNSUPPORTED, *ret_why is the reason. */
+enum area_kind area_classify(const struct proc_vma *vma, const char **ret_why);
+
+/* Private pages of it must be stored. */
+bool area_has_own_pages(const struct proc_vma *vma);
+
+/* It maps a file privately or shared (not the kernel's own shared memory). */
+bool area_is_file(const struct proc_vma *vma);
+
+/* vma_entry.madv of its VmFlags. */
+uint64_t area_madv(const struct proc_vma *vma);
+
+/* vma_entry.status of its kind. */
+uint32_t area_status(const struct proc_vma *vma);
+
+/* vma_entry.flags: MAP_*. */
+uint32_t area_map_flags(const struct proc_vma *vma);

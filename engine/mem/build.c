@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The program that turns a builder's address space into the task's: take everything away but the
+ * scratch area, put the vDSO in its place, map every area, read the pages, set protections and
+ * advice.
+ */
+#include <errno.h>
+#include <linux/prctl.h>
+#include <linux/close_range.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include "engine/base/cleanup.h"
+#include "engine/files/restore-files.h"
+#include "engine/mem/load.h"
+#include "engine/mem/mem.h"
+#include "proto/memory.pb-c.h"
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+enum { IOVS = 1024, READ_MAX = 1 << 30 };
+
+/* Layout of the scratch region: code, data, then room where the vDSO waits (SCRATCH_RESERVE). */
+static uint64_t waiting_room(const struct restore *r)
+{
+	return r->scratch_addr + IMAGE_PAGE_SIZE + r->scratch_len;
+}
+
+uint64_t mem_program_bound(const struct restore_task *task)
+{
+	const MmEntry *mm = task->mm;
+	uint64_t advice = 0;
+	size_t i;
+
+	for (i = 0; i < mm->n_vmas; i++)
+		advice += (uint64_t)__builtin_popcountll(mm->vmas[i]->madv) +
+			  (mm->vmas[i]->anon_name ? 2 + strlen(mm->vmas[i]->anon_name) / 64 : 0);
+	/* an area: map, protect, lock; a run of pages: an iovec, and a call for a thousand of them
+	 */
+	return ARCH_FRAME_MAX + (mm->n_vmas * 3 + advice + 256) * sizeof(struct arch_step) +
+	       task->pages->runs.n * (sizeof(struct iovec) + sizeof(struct arch_step)) +
+	       mm->n_mm_saved_auxv * 8 + (64 << 10);
+}
+
+/* ---- vDSO ---- */
+
+struct vdso_part {
+	uint64_t start, len;
+};
+
+/* Our own vvar and vdso areas, which every builder has at the same addresses. */
+static size_t own_parts(const struct restore *r, struct vdso_part *parts, size_t max,
+			uint64_t *ret_vdso)
+{
+	const struct proc_vma *v;
+	size_t n = 0;
+
+	*ret_vdso = 0;
+	vec_foreach (v, r->own_vmas) {
+		bool vdso = strcmp(v->path, "[vdso]") == 0;
+
+		if ((!vdso && strncmp(v->path, "[vvar", 5) != 0) || n == max)
+			continue;
+		if (vdso)
+			*ret_vdso = v->start;
+		parts[n++] = (struct vdso_part){ v->start, v->end - v->start };
+	}
+	return n;
+}
+
+static const VmaEntry *area_with(const MmEntry *mm, uint32_t status)
+{
+	size_t i;
+
+	for (i = 0; i < mm->n_vmas; i++)
+		if (mm->vmas[i]->status & status)
+			return mm->vmas[i];
+	return NULL;
+}
+
+/* The stored vDSO must be ours, byte for byte: its functions are called at fixed offsets. */
+static int same_vdso(const struct restore_task *task, const VmaEntry *vdso, uint64_t own,
+		     uint64_t len, struct err *err)
+{
+	const struct page_run *run;
+	uint64_t seen = 0;
+
+	vec_foreach (run, &task->pages->runs) {
+		uint64_t i;
+
+		for (i = 0; i < run->n_pages; i++) {
+			uint64_t at = run->addr + i * IMAGE_PAGE_SIZE;
+			uint8_t page[IMAGE_PAGE_SIZE];
+
+			if (at < vdso->start || at >= vdso->end)
+				continue;
+			if (pread(task->pages->fd, page, sizeof(page),
+				  (off_t)(run->offset + i * IMAGE_PAGE_SIZE)) != sizeof(page))
+				return err_sys(err, -EIO, "reading the stored vDSO");
+			if (at - vdso->start >= len ||
+			    memcmp(page, (void *)(own + at - vdso->start), sizeof(page)) != 0)
+				return err_refuse(
+					err, "the vDSO of the image is of another kernel build, "
+					     "which cannot be restored yet");
+			seen++;
+		}
+	}
+	if (!seen)
+		return err_image(err, "image 'pagemap-%d.img': the pages of the vDSO are missing",
+				 task->ns_pid);
+	return 0;
+}
+
+static void move_parts(struct program *p, const struct vdso_part *parts, size_t n, uint64_t base,
+		       const uint64_t *from, uint64_t to)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		prog_syscall(p, "moving the vDSO", PROG_STOP, SYS_mremap,
+			     PN(from ? *from + (parts[i].start - base) : parts[i].start),
+			     PN(parts[i].len), PN(parts[i].len), PN(MREMAP_MAYMOVE | MREMAP_FIXED),
+			     PN(to + (parts[i].start - base)));
+}
+
+/*
+ * Over its own old place it cannot move (the kernel refuses overlaps), so it goes by way of a free
+ * room.
+ */
+static int put_vdso(struct restore *r, struct restore_task *task, struct program *p,
+		    struct err *err)
+{
+	const VmaEntry *vdso = area_with(task->mm, AREA_VDSO),
+		       *vvar = area_with(task->mm, AREA_VVAR);
+	uint64_t room = waiting_room(r), top = room + SCRATCH_RESERVE - 2 * IMAGE_PAGE_SIZE;
+	struct vdso_part parts[6];
+	uint64_t own, base, span, low, to = 0;
+	size_t n = own_parts(r, parts, 6, &own);
+	int e;
+
+	if (!n || !own)
+		return err_refuse(err, "this kernel runs without a vDSO");
+	base = parts[0].start;
+	span = parts[n - 1].start + parts[n - 1].len - base;
+	if (span > SCRATCH_RESERVE - 4 * IMAGE_PAGE_SIZE)
+		return err_refuse(err, "the vDSO of this kernel is too large");
+	if (vdso) {
+		e = same_vdso(task, vdso, own, vdso->end - vdso->start, err);
+		if (e < 0)
+			return e;
+		to = vdso->start - (own - base);
+		if (vvar && (vvar->start != to || vvar->end - vvar->start != own - base))
+			return err_refuse(
+				err, "the vDSO data of the image is laid out otherwise than on "
+				     "this kernel");
+	}
+	move_parts(p, parts, n, base, NULL, room);
+	prog_syscall(p, "unmapping below", PROG_STOP, SYS_munmap, PN(0), PN(r->scratch_addr));
+	low = vdso ? top : room;
+	prog_syscall(p, "unmapping above", PROG_STOP, SYS_munmap, PN(low),
+		     PN(arch_task_size() - low));
+	if (vdso)
+		move_parts(p, parts, n, base, &room, to);
+	return 0;
+}
+
+/* ---- areas ---- */
+
+static bool has_pages(const struct restore_task *task, const VmaEntry *e)
+{
+	size_t lo = 0, hi = task->pages->runs.n;
+
+	/* the first run that ends behind the start of the area */
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		const struct page_run *run = &task->pages->runs.v[mid];
+
+		if (run->addr + run->n_pages * IMAGE_PAGE_SIZE > e->start)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo < task->pages->runs.n && task->pages->runs.v[lo].addr < e->end;
+}
+
+static bool is_made_by_us(const VmaEntry *e)
+{
+	return !(e->status & (AREA_VDSO | AREA_VVAR | AREA_VSYSCALL | AREA_GUARD));
+}
+
+static int area_fd(const struct restore *r, const VmaEntry *e)
+{
+	if (e->status & AREA_ANON_SHARED)
+		return shmem_fd(r, e->shmid);
+	if (e->status & (AREA_FILE_PRIVATE | AREA_FILE_SHARED))
+		return restore_files_mapping_fd(r, (uint32_t)e->shmid,
+						e->has_fdflags ? (int)e->fdflags : -1);
+	return -1;
+}
+
+static bool filled_private(const struct restore_task *task, const VmaEntry *e)
+{
+	return is_made_by_us(e) && !(e->flags & MAP_SHARED) && has_pages(task, e);
+}
+
+static void put_area(struct restore *r, struct restore_task *task, const VmaEntry *e,
+		     struct program *p)
+{
+	const uint32_t keep = MAP_SHARED | MAP_PRIVATE | MAP_GROWSDOWN | MAP_NORESERVE | 0x08;
+	uint32_t flags = (e->flags & keep) | MAP_FIXED_NOREPLACE;
+	uint32_t prot = e->prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
+	int fd = area_fd(r, e), step;
+
+	if (filled_private(task, e))
+		prot |= PROT_WRITE;
+	if (fd < 0)
+		flags |= MAP_ANONYMOUS;
+	step = prog_syscall(p, "mapping an area", PROG_STOP, SYS_mmap, PN(e->start),
+			    PN(e->end - e->start), PN(prot), PN(flags), PN(fd),
+			    PN(fd < 0 ? 0 : e->pgoff));
+	if (!p->broken)
+		p->steps.v[step].detail = e->start;
+}
+
+static void put_attributes(struct restore_task *task, const VmaEntry *e, struct program *p)
+{
+	uint32_t prot = e->prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
+	unsigned int bit;
+
+	if (e->status & AREA_GUARD) {
+		prog_syscall(p, "making guard pages", PROG_STOP, SYS_madvise, PN(e->start),
+			     PN(e->end - e->start), PN(MADV_GUARD_INSTALL));
+		return;
+	}
+	if (!is_made_by_us(e))
+		return;
+	if (filled_private(task, e) && !(prot & PROT_WRITE))
+		prog_syscall(p, "protecting an area", PROG_STOP, SYS_mprotect, PN(e->start),
+			     PN(e->end - e->start), PN(prot));
+	for (bit = 0; e->has_madv && bit < 64; bit++)
+		if (e->madv & (1ull << bit))
+			prog_syscall(p, "advising on an area", PROG_STOP, SYS_madvise, PN(e->start),
+				     PN(e->end - e->start), PN(bit));
+	if (e->anon_name)
+		prog_syscall(p, "naming an area", PROG_GO_ON, SYS_prctl, PN(PR_SET_VMA),
+			     PN(PR_SET_VMA_ANON_NAME), PN(e->start), PN(e->end - e->start),
+			     PD(prog_bytes(p, e->anon_name, strlen(e->anon_name) + 1)));
+	if (e->flags & MAP_LOCKED)
+		prog_syscall(p, "locking an area", PROG_STOP, SYS_mlock, PN(e->start),
+			     PN(e->end - e->start));
+}
+
+/* ---- pages ---- */
+
+struct reader {
+	struct program *p;
+	int fd;
+	struct iovec iov[IOVS];
+	size_t n;
+	uint64_t offset, bytes;
+};
+
+static void flush(struct reader *rd)
+{
+	int step;
+
+	if (!rd->n)
+		return;
+	step = prog_syscall(rd->p, "reading pages", PROG_STOP, SYS_preadv, PN(rd->fd),
+			    PD(prog_bytes(rd->p, rd->iov, rd->n * sizeof(rd->iov[0]))), PN(rd->n),
+			    PN(rd->offset), PN(0));
+	if (!rd->p->broken)
+		rd->p->steps.v[step].detail = rd->bytes; /* what the result must be */
+	rd->n = 0;
+	rd->bytes = 0;
+}
+
+static void read_range(struct reader *rd, uint64_t addr, uint64_t len, uint64_t offset)
+{
+	while (len) {
+		uint64_t part = len;
+
+		if (rd->n == IOVS || rd->bytes == READ_MAX ||
+		    (rd->n && rd->offset + rd->bytes != offset))
+			flush(rd);
+		if (!rd->n)
+			rd->offset = offset;
+		if (part > READ_MAX - rd->bytes)
+			part = READ_MAX - rd->bytes;
+		rd->iov[rd->n++] = (struct iovec){ (void *)addr, part };
+		rd->bytes += part;
+		addr += part;
+		offset += part;
+		len -= part;
+	}
+}
+
+static int put_pages(struct restore *r, struct restore_task *task, struct program *p,
+		     struct err *err)
+{
+	cleanup_free struct reader *rd = calloc(1, sizeof(*rd));
+	const struct page_run *run;
+	size_t i = 0;
+
+	if (!rd)
+		return err_nomem(err);
+	rd->p = p;
+	rd->fd = task->pages->fd;
+	vec_foreach (run, &task->pages->runs) {
+		uint64_t at = run->addr, end = run->addr + run->n_pages * IMAGE_PAGE_SIZE;
+
+		while (at < end) {
+			const VmaEntry *e;
+			uint64_t stop;
+
+			while (i < task->mm->n_vmas && task->mm->vmas[i]->end <= at)
+				i++;
+			e = i < task->mm->n_vmas ? task->mm->vmas[i] : NULL;
+			if (!e || at < e->start || e->flags & MAP_SHARED)
+				return err_image(err, "pages at 0x%lx lie in no private area",
+						 (long)at);
+			stop = end < e->end ? end : e->end;
+			if (is_made_by_us(e))
+				read_range(rd, at, stop - at, run->offset + (at - run->addr));
+			r->pages_restored += (stop - at) / IMAGE_PAGE_SIZE;
+			at = stop;
+		}
+	}
+	flush(rd);
+	return 0;
+}
+
+static void put_mm_map(struct restore *r, struct restore_task *task, struct program *p)
+{
+	const MmEntry *mm = task->mm;
+	struct prctl_mm_map map = {
+		.start_code = mm->mm_start_code,
+		.end_code = mm->mm_end_code,
+		.start_data = mm->mm_start_data,
+		.end_data = mm->mm_end_data,
+		.start_brk = mm->mm_start_brk,
+		.brk = mm->mm_brk,
+		.start_stack = mm->mm_start_stack,
+		.arg_start = mm->mm_arg_start,
+		.arg_end = mm->mm_arg_end,
+		.env_start = mm->mm_env_start,
+		.env_end = mm->mm_env_end,
+		.auxv_size = (uint32_t)(mm->n_mm_saved_auxv * 8),
+		.exe_fd = (uint32_t)restore_files_mapping_fd(r, mm->exe_file_id, 0),
+	};
+	uint64_t auxv = prog_bytes(p, mm->mm_saved_auxv, mm->n_mm_saved_auxv * 8);
+	uint64_t at = prog_bytes(p, &map, sizeof(map));
+
+	prog_pointer(p, at + offsetof(struct prctl_mm_map, auxv), auxv);
+	prog_syscall(p, "setting the memory map's marks (PR_SET_MM_MAP)", PROG_STOP, SYS_prctl,
+		     PN(PR_SET_MM), PN(PR_SET_MM_MAP), PD(at), PN(sizeof(map)), PN(0));
+}
+
+int mem_build_program(struct restore *r, struct restore_task *task, struct err *err)
+{
+	struct program *p = &task->prog_mm;
+	size_t i;
+	int n = put_vdso(r, task, p, err);
+
+	if (n < 0)
+		return err_wrap(err, n, "%s", restore_task_name(r, task));
+	for (i = 0; i < task->mm->n_vmas; i++)
+		if (is_made_by_us(task->mm->vmas[i]))
+			put_area(r, task, task->mm->vmas[i], p);
+	n = put_pages(r, task, p, err);
+	if (n < 0)
+		return err_wrap(err, n, "%s", restore_task_name(r, task));
+	for (i = 0; i < task->mm->n_vmas; i++)
+		put_attributes(task, task->mm->vmas[i], p);
+	put_mm_map(r, task, p);
+	prog_syscall(p, "closing the engine's descriptors", PROG_STOP, SYS_close_range,
+		     PN(r->fd_base), PN(~0u), PN(0));
+	return p->broken ? err_nomem(err) : 0;
+}
+
+int mem_check_result(struct restore *r, struct restore_task *task, struct err *err)
+{
+	const struct prog_step *s;
+
+	vec_foreach (s, &task->prog_mm.steps)
+		if (s->nr == SYS_preadv && s->result != (int64_t)s->detail)
+			return err_image(
+				err, "%s: only %ld of %lu bytes of its pages could be read",
+				restore_task_name(r, task), (long)s->result, (long)s->detail);
+	return 0;
+}

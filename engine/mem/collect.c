@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The areas of a task: reading, refusing, registering files and segments, and mm-PID.img. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "engine/base/cleanup.h"
+#include "engine/base/io.h"
+#include "engine/files/files.h"
+#include "engine/mem/areas.h"
+#include "engine/mem/mem.h"
+#include "engine/task/task-asked.h"
+#include "proto/memory.pb-c.h"
+
+/* Opens the file behind an area, and finds out how it was opened: the link has the file's rights.
+ */
+static int open_mapped(struct dump_task *task, const struct proc_vma *vma, uint32_t *ret_flags,
+		       char *path, size_t size)
+{
+	struct stat st;
+	int fd;
+
+	snprintf(path, size, "map_files/%lx-%lx", (unsigned long)vma->start,
+		 (unsigned long)vma->end);
+	if (fstatat(task->proc_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	*ret_flags = (st.st_mode & 0600) == 0600 ? O_RDWR : st.st_mode & 0200 ? O_WRONLY : O_RDONLY;
+	fd = openat(task->proc_fd, path, O_PATH | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int collect_file(struct dump *d, struct dump_task *task, const struct proc_vma *vma,
+			VmaEntry *e, struct err *err)
+{
+	cleanup_fd int fd = -EBADF;
+	char path[64];
+	uint32_t flags = 0, id = 0;
+	int r;
+
+	fd = open_mapped(task, vma, &flags, path, sizeof(path));
+	if (fd < 0) {
+		err_sys(err, fd, "opening the file mapped at 0x%lx ('%s')", (long)vma->start,
+			vma->path);
+		if (fd == -EPERM)
+			err_hint(err, "this needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE");
+		return fd;
+	}
+	r = files_add_path(d, task, fd, vma->path, flags, "mapped file", &id, err);
+	if (r < 0)
+		return r;
+	e->shmid = id;
+	e->pgoff = vma->offset;
+	e->has_fdflags = true;
+	e->fdflags = flags;
+	return 0;
+}
+
+/* NULL for most areas, and when out of memory: the next allocation tells that. */
+static char *area_anon_name(struct dump *d, const struct proc_vma *vma)
+{
+	static const char *const prefixes[] = { "[anon:", "[anon_shmem:" };
+	char *name = NULL;
+	size_t i;
+
+	for (i = 0; i < 2; i++)
+		if (strncmp(vma->path, prefixes[i], strlen(prefixes[i])) == 0)
+			name = arena_strdup(&d->arena, vma->path + strlen(prefixes[i]));
+	if (name && *name)
+		name[strlen(name) - 1] = '\0'; /* the bracket */
+	return name;
+}
+
+static int collect_area(struct dump *d, struct dump_task *task, const struct proc_vma *vma,
+			VmaEntry *e, struct err *err)
+{
+	const char *why;
+	int r = 0;
+
+	vma_entry__init(e);
+	e->start = vma->start;
+	e->end = vma->end;
+	e->prot = (uint32_t)vma->prot;
+	e->fd = -1;
+	e->status = area_status(vma);
+	e->flags = area_map_flags(vma);
+	e->madv = area_madv(vma);
+	e->has_madv = e->madv != 0;
+	e->anon_name = area_anon_name(d, vma);
+	switch (area_classify(vma, &why)) {
+	case AREA_KIND_UNSUPPORTED:
+		dump_refuse(d, task, "area 0x%lx-0x%lx '%s': %s", (long)vma->start, (long)vma->end,
+			    vma->path, why);
+		break;
+	case AREA_KIND_FILE:
+		r = collect_file(d, task, vma, e, err);
+		break;
+	case AREA_KIND_SHMEM:
+		e->pgoff = vma->offset;
+		r = shmem_add(d, task, vma, &e->shmid, err);
+		break;
+	default:
+		break;
+	}
+	return r < 0 ? err_wrap(err, r, "%s: area 0x%lx-0x%lx", dump_task_name(d, task),
+				(long)vma->start, (long)vma->end)
+		     : 0;
+}
+
+int mem_collect(struct dump *d, struct dump_task *task, struct err *err)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+	cleanup_fd int pagemap = openat(task->proc_fd, "pagemap", O_RDONLY | O_CLOEXEC);
+	VmaEntry *entries;
+	size_t i;
+	int r;
+
+	r = io_read_file(task->proc_fd, "smaps", &text);
+	if (r == 0)
+		r = proc_vmas_parse(text.data, text.len, &task->vmas);
+	if (r < 0)
+		return err_sys(err, r, "reading the areas of %s", dump_task_name(d, task));
+	entries = arena_alloc(&d->arena, (task->vmas.n + 1) * sizeof(*entries));
+	if (!entries)
+		return err_nomem(err);
+	task->areas = entries;
+	for (i = 0; i < task->vmas.n; i++) {
+		const struct proc_vma *vma = &task->vmas.v[i];
+
+		r = collect_area(d, task, vma, &entries[i], err);
+		if (r < 0)
+			return r;
+		if (!vma->shared && vma->start < arch_task_size() && mem_has_guards(pagemap, vma))
+			dump_refuse(d, task,
+				    "area 0x%lx-0x%lx has guard pages (MADV_GUARD_INSTALL), "
+				    "which cannot be kept yet",
+				    (long)vma->start, (long)vma->end);
+	}
+	return 0;
+}
+
+void mem_ask(struct dump *d, struct dump_thread *leader, struct program *p)
+{
+	leader->asked[ASKED_BREAK].step =
+		prog_syscall(p, "asking for the break", PROG_STOP, SYS_brk, PN(0));
+}
+
+static int read_auxv(struct dump *d, struct dump_task *task, MmEntry *mm, struct err *err)
+{
+	cleanup_buf struct buf b = BUF_INIT;
+	int r = io_read_file(task->proc_fd, "auxv", &b);
+
+	if (r < 0)
+		return err_sys(err, r, "reading the auxiliary vector of %s",
+			       dump_task_name(d, task));
+	mm->n_mm_saved_auxv = b.len / 8;
+	/* Without the end mark, which the kernel adds itself: CRIU's array has no room for it. */
+	if (mm->n_mm_saved_auxv >= 2)
+		mm->n_mm_saved_auxv -= 2;
+	mm->mm_saved_auxv = arena_dup(&d->arena, b.data ? b.data : "", b.len);
+	return mm->mm_saved_auxv ? 0 : err_nomem(err);
+}
+
+/* Pointers to the entries, as protobuf wants them; neighbours of one vvar are one area in the
+ * image. */
+static int entry_list(struct dump *d, struct dump_task *task, MmEntry *mm, struct err *err)
+{
+	VmaEntry *entries = task->areas, *last = NULL;
+	size_t i;
+
+	mm->vmas = arena_alloc(&d->arena, (task->vmas.n + 1) * sizeof(*mm->vmas));
+	if (!mm->vmas)
+		return err_nomem(err);
+	for (i = 0; i < task->vmas.n; i++) {
+		VmaEntry *e = &entries[i];
+
+		if (last && e->status & AREA_VVAR && last->status & AREA_VVAR &&
+		    last->end == e->start) {
+			last->end = e->end;
+			continue;
+		}
+		mm->vmas[mm->n_vmas++] = last = e;
+	}
+	return 0;
+}
+
+int mem_write_areas(struct dump *d, struct dump_task *task, const struct program *p,
+		    struct err *err)
+{
+	const struct dump_thread *leader = task->threads.v[0];
+	const struct proc_stat *st = &leader->stat;
+	MmEntry mm = MM_ENTRY__INIT;
+	int r;
+
+	mm.mm_start_code = st->start_code;
+	mm.mm_end_code = st->end_code;
+	mm.mm_start_data = st->start_data;
+	mm.mm_end_data = st->end_data;
+	mm.mm_start_stack = st->start_stack;
+	mm.mm_start_brk = st->start_brk;
+	mm.mm_brk = (uint64_t)prog_result(p, leader->asked[ASKED_BREAK].step);
+	mm.mm_arg_start = st->arg_start;
+	mm.mm_arg_end = st->arg_end;
+	mm.mm_env_start = st->env_start;
+	mm.mm_env_end = st->env_end;
+	mm.exe_file_id = task->exe_id;
+	mm.has_dumpable = true;
+	mm.dumpable = (int32_t)prog_result(p, leader->asked[ASKED_DUMPABLE].step);
+	mm.has_thp_disabled = true;
+	mm.thp_disabled = prog_result(p, leader->asked[ASKED_THP].step) == 1;
+	r = read_auxv(d, task, &mm, err);
+	if (r == 0)
+		r = entry_list(d, task, &mm, err);
+	if (r < 0)
+		return r;
+	if (image_add(image_get(d->images, IMG_MM, "mm-%d.img", task->ns_pid), &mm.base) < 0)
+		return err_nomem(err);
+	return 0;
+}
+
+int mem_find_hole(const struct proc_vmas *vmas, uint64_t len, uint64_t *ret)
+{
+	uint64_t low = 1 << 20, guard = 1 << 20;
+	size_t i;
+
+	/* Clear of neighbours by a guard, so that no stack can grow into it and nothing merges. */
+	for (i = 0; i < vmas->n; i++) {
+		const struct proc_vma *v = &vmas->v[i];
+
+		if (v->start > low && v->start - low > len + 2 * guard) {
+			*ret = (low + guard + 0xfffff) & ~0xfffffull;
+			return 0;
+		}
+		if (v->end > low && v->end <= arch_task_size())
+			low = v->end;
+	}
+	if (arch_task_size() - low > len + 2 * guard) {
+		*ret = (low + guard + 0xfffff) & ~0xfffffull;
+		return 0;
+	}
+	return -ENOMEM;
+}

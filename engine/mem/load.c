@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Loading the areas of a task, and placing the scratch area. */
+#include "engine/mem/load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "engine/base/cleanup.h"
+#include "engine/base/io.h"
+#include "engine/files/restore-files.h"
+#include "engine/mem/mem.h"
+#include "proto/memory.pb-c.h"
+
+static int check_area(const VmaEntry *e, const VmaEntry *before, struct err *err)
+{
+	if (e->start >= e->end || e->start % IMAGE_PAGE_SIZE || e->end % IMAGE_PAGE_SIZE ||
+	    (e->end > arch_task_size() && !(e->status & AREA_VSYSCALL)))
+		return err_image(err, "it is not a range of pages");
+	if (before && before->end > e->start && !(e->status & AREA_GUARD))
+		return err_image(err, "it overlaps the area before");
+	if (e->status & (AREA_SYSVIPC | AREA_SOCKET | AREA_AIO_RING | AREA_SHADOW_STACK) ||
+	    e->flags & MAP_HUGETLB)
+		return err_refuse(err, "an area of its kind (status 0x%x) cannot be restored yet",
+				  e->status);
+	if (!(e->status & (AREA_REGULAR | AREA_VSYSCALL | AREA_GUARD)))
+		return err_image(err, "status 0x%x is not known", e->status);
+	return 0;
+}
+
+static int need_area(struct restore *r, const VmaEntry *e, struct err *err)
+{
+	uint64_t end;
+
+	if (e->status & (AREA_FILE_PRIVATE | AREA_FILE_SHARED))
+		return restore_files_need_mapping(
+			r, (uint32_t)e->shmid,
+			e->has_fdflags					       ? (int)e->fdflags
+			: e->status & AREA_FILE_SHARED && e->prot & PROT_WRITE ? O_RDWR
+									       : O_RDONLY,
+			err);
+	if (e->status & AREA_ANON_SHARED) {
+		if (__builtin_add_overflow(e->pgoff, e->end - e->start, &end) || end > 1ull << 47)
+			return err_image(err, "offset 0x%lx is out of range", (long)e->pgoff);
+		return shmem_need(r, e->shmid, end, err);
+	}
+	return 0;
+}
+
+int mem_load(struct restore *r, struct restore_task *task, struct err *err)
+{
+	char name[48];
+	MmEntry *mm;
+	size_t i;
+	int n = restore_read_one(r, IMG_MM, &mm_entry__descriptor, &mm, err, "mm-%d.img",
+				 task->ns_pid);
+
+	if (n < 0)
+		return n;
+	task->mm = mm;
+	if (mm->n_aios)
+		return err_refuse(err, "image 'mm-%d.img': AIO rings cannot be restored yet",
+				  task->ns_pid);
+	for (i = 0; i < mm->n_vmas; i++) {
+		n = check_area(mm->vmas[i], i ? mm->vmas[i - 1] : NULL, err);
+		if (n == 0)
+			n = need_area(r, mm->vmas[i], err);
+		if (n < 0)
+			return err_wrap(err, n, "image 'mm-%d.img': area 0x%lx-0x%lx", task->ns_pid,
+					(long)mm->vmas[i]->start, (long)mm->vmas[i]->end);
+	}
+	task->exe = files_find(r, mm->exe_file_id);
+	if (!task->exe)
+		return err_image(err, "image 'mm-%d.img': executable %u is not in 'files.img'",
+				 task->ns_pid, mm->exe_file_id);
+	n = restore_files_need_mapping(r, mm->exe_file_id, O_RDONLY, err);
+	if (n < 0)
+		return n;
+	task->pages = arena_alloc(&r->arena, sizeof(*task->pages));
+	if (!task->pages)
+		return err_nomem(err);
+	snprintf(name, sizeof(name), "pagemap-%d.img", task->ns_pid);
+	return page_map_load(r, IMG_PAGEMAP, name, task->pages, err);
+}
+
+/* ---- the scratch area ---- */
+
+struct range {
+	uint64_t start, end;
+};
+
+static int by_start(const void *a, const void *b)
+{
+	const struct range *x = a, *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+struct ranges {
+	VEC(struct range);
+};
+
+static int all_ranges(struct restore *r, struct ranges *all, struct proc_vmas *own)
+{
+	struct restore_task **t;
+	struct range *slot;
+	size_t i;
+
+	for (i = 0; i < own->n; i++) {
+		slot = vec_add(all);
+		if (!slot)
+			return -ENOMEM;
+		*slot = (struct range){ own->v[i].start, own->v[i].end };
+	}
+	vec_foreach (t, &r->tasks) {
+		for (i = 0; (*t)->mm && i < (*t)->mm->n_vmas; i++) {
+			slot = vec_add(all);
+			if (!slot)
+				return -ENOMEM;
+			*slot = (struct range){ (*t)->mm->vmas[i]->start, (*t)->mm->vmas[i]->end };
+		}
+	}
+	qsort(all->v, all->n, sizeof(*all->v), by_start);
+	return 0;
+}
+
+/* A gap of that length, with a guard on both sides so that stacks can grow. */
+static uint64_t find_gap(const struct ranges *all, uint64_t len)
+{
+	const uint64_t guard = 2 << 20;
+	uint64_t low = 16 << 20;
+	size_t i;
+
+	for (i = 0; i < all->n; i++) {
+		if (all->v[i].start > low && all->v[i].start - low > len + 2 * guard)
+			return low + guard;
+		if (all->v[i].end > low && all->v[i].end <= arch_task_size())
+			low = (all->v[i].end + guard) & ~(guard - 1);
+	}
+	return arch_task_size() - low > len + 2 * guard ? low + guard : 0;
+}
+
+static int map_scratch(struct restore *r, uint64_t addr, uint64_t data_len, struct err *err)
+{
+	size_t len;
+	const void *loop = arch_loop(&len);
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+	void *code = mmap((void *)addr, IMAGE_PAGE_SIZE, PROT_READ | PROT_WRITE, flags, -1, 0);
+	void *data = mmap((void *)(addr + IMAGE_PAGE_SIZE), data_len, PROT_READ | PROT_WRITE, flags,
+			  -1, 0);
+
+	if (code == MAP_FAILED || data == MAP_FAILED)
+		return err_sys(err, -errno, "mapping the scratch area");
+	memcpy(code, loop, len);
+	if (mprotect(code, IMAGE_PAGE_SIZE, PROT_READ | PROT_EXEC) < 0)
+		return err_sys(err, -errno, "making the scratch area executable");
+	return 0;
+}
+
+int mem_place_scratch(struct restore *r, struct err *err)
+{
+	cleanup_proc_vmas struct proc_vmas own = { 0 };
+	cleanup_buf struct buf text = BUF_INIT;
+	struct ranges all = { 0 };
+	struct restore_task **t;
+	uint64_t data_len = 1 << 20, addr;
+	int n;
+
+	/* sizes first: a program's size does not depend on addresses */
+	vec_foreach (t, &r->tasks)
+		if (!(*t)->dead && mem_program_bound(*t) > data_len)
+			data_len = mem_program_bound(*t);
+	data_len = (data_len + 0xfff) & ~0xfffull;
+	n = io_read_file(AT_FDCWD, "/proc/self/maps", &text);
+	if (n == 0)
+		n = proc_vmas_parse(text.data, text.len, &own);
+	if (n == 0)
+		n = all_ranges(r, &all, &own);
+	addr = n == 0 ? find_gap(&all, data_len + SCRATCH_RESERVE) : 0;
+	vec_free(&all);
+	if (n < 0)
+		return err_sys(err, n, "reading our own areas");
+	if (!addr)
+		return err_new(err, ERR_ENVIRONMENT, -ENOMEM, "no room for a scratch area");
+	r->scratch_addr = addr;
+	r->scratch_len = data_len;
+	r->own_vmas = arena_alloc(&r->arena, sizeof(*r->own_vmas));
+	if (!r->own_vmas)
+		return err_nomem(err);
+	*r->own_vmas = own;
+	own = (struct proc_vmas){ 0 };
+	return map_scratch(r, addr, data_len, err);
+}

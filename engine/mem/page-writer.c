@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Page files. Pages are copied in large pieces and written with direct I/O where the file system
+ * has it: the copy goes past the page cache, which is faster and leaves the cache to the workload.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "engine/base/cleanup.h"
+#include "engine/base/io.h"
+#include "engine/mem/mem.h"
+#include "proto/memory.pb-c.h"
+
+enum { CHUNK_PAGES = 1024 };
+
+struct page_writer {
+	struct dump *d;
+	struct image *pagemap;
+	int fd;
+	bool direct;
+	uint8_t *chunk;		      /* CHUNK_PAGES pages, aligned for direct I/O */
+	size_t filled;		      /* pages in the chunk, not written yet */
+	uint64_t run_addr, run_pages; /* pagemap entry in the making */
+};
+
+static int open_pages(struct page_writer *w, uint32_t id, struct err *err)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "pages-%u.img", id);
+	unlinkat(w->d->images_fd, name, 0);
+	w->direct = true;
+	w->fd = openat(w->d->images_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_DIRECT,
+		       0600);
+	if (w->fd < 0 && errno == EINVAL) {
+		w->direct = false;
+		w->fd = openat(w->d->images_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+			       0600);
+	}
+	if (w->fd < 0)
+		return err_sys(err, -errno, "creating image '%s'", name);
+	return 0;
+}
+
+int page_writer_new(struct dump *d, enum image_type type, const char *pagemap_name,
+		    struct page_writer **ret, struct err *err)
+{
+	struct page_writer *w = calloc(1, sizeof(*w));
+	PagemapHead head = PAGEMAP_HEAD__INIT;
+	int r;
+
+	if (!w)
+		return err_nomem(err);
+	w->d = d;
+	w->fd = -EBADF;
+	head.pages_id = ++d->last_pages_id;
+	w->pagemap = image_get(d->images, type, "%s", pagemap_name);
+	w->chunk = aligned_alloc(IMAGE_PAGE_SIZE, (size_t)CHUNK_PAGES * IMAGE_PAGE_SIZE);
+	if (!w->chunk || image_add(w->pagemap, &head.base) < 0)
+		r = err_nomem(err);
+	else
+		r = open_pages(w, head.pages_id, err);
+	if (r < 0)
+		page_writer_free(w);
+	else
+		*ret = w;
+	return r;
+}
+
+void page_writer_free(struct page_writer *w)
+{
+	if (!w)
+		return;
+	if (w->fd >= 0)
+		close(w->fd);
+	free(w->chunk);
+	free(w);
+}
+
+/* Some file systems accept O_DIRECT at open and refuse it at write. */
+static int write_chunk(struct page_writer *w, struct err *err)
+{
+	size_t len = w->filled * IMAGE_PAGE_SIZE;
+	int r;
+
+	if (!len)
+		return 0;
+	r = io_write_all(w->fd, w->chunk, len);
+	if (r == -EINVAL && w->direct) {
+		w->direct = false;
+		if (fcntl(w->fd, F_SETFL, 0) < 0)
+			return err_sys(err, -errno, "leaving direct I/O");
+		r = io_write_all(w->fd, w->chunk, len);
+	}
+	if (r < 0) {
+		err_sys(err, r, "writing a page file");
+		if (r == -ENOSPC)
+			err_hint(err, "free space on the file system of the image directory");
+		return r;
+	}
+	w->d->pages_written += w->filled;
+	w->filled = 0;
+	return 0;
+}
+
+static int end_run(struct page_writer *w)
+{
+	PagemapEntry e = PAGEMAP_ENTRY__INIT;
+
+	if (!w->run_pages)
+		return 0;
+	e.vaddr = w->run_addr;
+	/* Both counts: readers before 4.2 know only the first one. */
+	e.compat_nr_pages = w->run_pages <= UINT32_MAX ? (uint32_t)w->run_pages : 0;
+	e.has_nr_pages = true;
+	e.nr_pages = w->run_pages;
+	e.has_flags = true;
+	e.flags = PE_PRESENT;
+	w->run_pages = 0;
+	return image_add(w->pagemap, &e.base);
+}
+
+static bool is_zero(const uint8_t *page)
+{
+	const uint64_t *w = (const uint64_t *)page;
+	size_t i;
+
+	for (i = 0; i < IMAGE_PAGE_SIZE / 8; i += 8)
+		if (w[i] | w[i + 1] | w[i + 2] | w[i + 3] | w[i + 4] | w[i + 5] | w[i + 6] |
+		    w[i + 7])
+			return false;
+	return true;
+}
+
+/* Takes n pages that were read behind the filled part; closes the gaps that zero pages leave. */
+static int accept(struct page_writer *w, uint64_t image_addr, size_t n, bool skip_zero)
+{
+	uint8_t *from = w->chunk + w->filled * IMAGE_PAGE_SIZE;
+	size_t i;
+
+	for (i = 0; i < n; i++, from += IMAGE_PAGE_SIZE, image_addr += IMAGE_PAGE_SIZE) {
+		uint8_t *to = w->chunk + w->filled * IMAGE_PAGE_SIZE;
+
+		if (skip_zero && is_zero(from))
+			continue;
+		if (to != from)
+			memcpy(to, from, IMAGE_PAGE_SIZE);
+		w->filled++;
+		if (w->run_pages && w->run_addr + w->run_pages * IMAGE_PAGE_SIZE == image_addr) {
+			w->run_pages++;
+			continue;
+		}
+		if (end_run(w) < 0)
+			return -ENOMEM;
+		w->run_addr = image_addr;
+		w->run_pages = 1;
+	}
+	w->d->pages_scanned += n;
+	return 0;
+}
+
+static int read_from(pid_t pid, int fd, uint64_t at, uint8_t *to, size_t len)
+{
+	return pid ? tracee_read(pid, at, to, len) : io_pread_all(fd, to, len, (off_t)at);
+}
+
+static int copy(struct page_writer *w, pid_t pid, int fd, uint64_t at, uint64_t image_addr,
+		uint64_t n_pages, bool skip_zero, struct err *err)
+{
+	while (n_pages) {
+		size_t room = CHUNK_PAGES - w->filled, n = n_pages < room ? n_pages : room;
+		int r = read_from(pid, fd, at, w->chunk + w->filled * IMAGE_PAGE_SIZE,
+				  n * IMAGE_PAGE_SIZE);
+
+		if (r < 0)
+			return err_sys(err, r, "reading %zu pages at 0x%lx", n, (unsigned long)at);
+		if (accept(w, image_addr, n, skip_zero) < 0)
+			return err_nomem(err);
+		at += n * IMAGE_PAGE_SIZE;
+		image_addr += n * IMAGE_PAGE_SIZE;
+		n_pages -= n;
+		if (w->filled == CHUNK_PAGES && write_chunk(w, err) < 0)
+			return err->code;
+	}
+	return 0;
+}
+
+int page_writer_copy(struct page_writer *w, pid_t pid, uint64_t addr, uint64_t image_addr,
+		     uint64_t n_pages, bool skip_zero, struct err *err)
+{
+	return copy(w, pid, -1, addr, image_addr, n_pages, skip_zero, err);
+}
+
+int page_writer_copy_fd(struct page_writer *w, int fd, uint64_t offset, uint64_t image_addr,
+			uint64_t n_pages, bool skip_zero, struct err *err)
+{
+	return copy(w, 0, fd, offset, image_addr, n_pages, skip_zero, err);
+}
+
+int page_writer_finish(struct page_writer *w, struct err *err)
+{
+	if (end_run(w) < 0)
+		return err_nomem(err);
+	return write_chunk(w, err);
+}
+
+void pages_discard(struct dump *d)
+{
+	char name[32];
+	uint32_t id;
+
+	for (id = 1; id <= d->last_pages_id; id++) {
+		snprintf(name, sizeof(name), "pages-%u.img", id);
+		unlinkat(d->images_fd, name, 0);
+	}
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/op.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/base/buf.h"
+
+void ckpt_options_init(struct ckpt_options *opts)
+{
+	memset(opts, 0, sizeof(*opts));
+	opts->log_level = LOG_WARN;
+	opts->cgroup_mode = CKPT_CG_SOFT;
+}
+
+const char *ckpt_criu_version(void)
+{
+	return "4.2";
+}
+
+const char *ckpt_version(void)
+{
+	return PROJECT_VERSION;
+}
+
+static const char *images_dir(const struct ckpt_options *opts)
+{
+	return opts->images_dir ? opts->images_dir : ".";
+}
+
+static int open_dir(const char *path, const char *what, int *ret, struct err *err)
+{
+	*ret = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*ret >= 0)
+		return 0;
+	err_sys(err, -errno, "opening the %s directory '%s'", what, path);
+	if (errno == ENOENT)
+		err_hint(err, "create it, or name another one");
+	return err->code;
+}
+
+int op_open_dirs(const struct ckpt_options *opts, bool for_dump, int *images_fd, int *work_fd,
+		 struct err *err)
+{
+	int r = open_dir(images_dir(opts), "images", images_fd, err);
+
+	if (r == 0)
+		r = open_dir(opts->work_dir ? opts->work_dir : images_dir(opts), "work", work_fd,
+			     err);
+	if (r == 0 && for_dump && faccessat(*images_fd, ".", W_OK, 0) < 0)
+		r = err_sys(err, -errno, "writing to the images directory '%s'", images_dir(opts));
+	return r;
+}
+
+void op_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -EBADF;
+}
+
+/* The file keeps its inode: callers make it beforehand, with a security label of their own. */
+int op_open_log(const struct ckpt_options *opts, struct log *log, struct err *err)
+{
+	const char *dir = opts->work_dir ? opts->work_dir : images_dir(opts);
+	char path[4096];
+	int fd;
+
+	if (!opts->log_file || strcmp(opts->log_file, "-") == 0) {
+		log_init(log, STDERR_FILENO, (enum log_level)opts->log_level);
+		return 0;
+	}
+	if (opts->log_file[0] == '/')
+		snprintf(path, sizeof(path), "%s", opts->log_file);
+	else
+		snprintf(path, sizeof(path), "%s/%s", dir, opts->log_file);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_sys(err, -errno, "opening the log '%s'", path);
+	log_init(log, fd, (enum log_level)opts->log_level);
+	return 0;
+}
+
+void op_close_log(const struct ckpt_options *opts, struct log *log)
+{
+	if (log->fd > STDERR_FILENO)
+		close(log->fd);
+	log->fd = -1;
+}
+
+int op_notify(const struct ckpt_options *opts, const char *stage, pid_t pid, struct err *err)
+{
+	int r = opts->notify ? opts->notify(opts->notify_arg, stage, pid, -1, err) : 0;
+
+	return r < 0 ? err_wrap(err, r, "notifying '%s'", stage) : 0;
+}
+
+int op_refuse_options(const struct ckpt_options *opts, bool for_dump, struct err *err)
+{
+	const struct {
+		const char *name;
+		bool used;
+	} later[] = {
+		{ "--track-mem", opts->track_mem },
+		{ "--prev-images-dir", opts->parent_images_dir != NULL },
+		{ "--auto-dedup", opts->auto_dedup },
+		{ "--lazy-pages", opts->lazy_pages },
+		{ "--stream", opts->stream },
+		{ "--file-locks", opts->file_locks },
+		{ "--link-remap", opts->link_remap },
+		{ "--tcp-established", opts->tcp_established },
+		{ "--tcp-close", opts->tcp_close },
+		{ "--force-irmap", opts->force_irmap },
+		{ "--unprivileged", opts->unprivileged },
+		{ "--file-validation buildid", opts->file_validation_buildid },
+		{ "--allow-uprobes", opts->allow_uprobes },
+		{ "--lsm-profile", opts->lsm_profile != NULL },
+		{ "--lsm-mount-context", opts->lsm_mount_context != NULL },
+		{ "--exec-cmd", opts->exec_cmd.n > 0 },
+		{ "--mntns-compat-mode", opts->mntns_compat_mode },
+	};
+	struct buf list = BUF_INIT;
+	size_t i, n = 0;
+	int r = 0;
+
+	for (i = 0; i < sizeof(later) / sizeof(later[0]); i++)
+		if (later[i].used)
+			buf_printf(&list, "%s%s", n++ ? ", " : "", later[i].name);
+	if (n)
+		r = err_refuse(err, "not supported yet: %s", list.data);
+	buf_done(&list);
+	return r;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What every operation of the engine begins and ends with: log, directories, notify stages,
+ * options. */
+#pragma once
+
+#include "engine/engine.h"
+
+/* Opens images_dir and work_dir. for_dump: the first must be writable. 0 or negative. */
+int op_open_dirs(const struct ckpt_options *opts, bool for_dump, int *images_fd, int *work_fd,
+		 struct err *err);
+
+/* Closes a descriptor if it is open. */
+void op_close(int *fd);
+
+/* Opens the log where the options say; closed by op_close_log(). */
+int op_open_log(const struct ckpt_options *opts, struct log *log, struct err *err);
+void op_close_log(const struct ckpt_options *opts, struct log *log);
+
+/* Calls the client's notify function, if there is one. */
+int op_notify(const struct ckpt_options *opts, const char *stage, pid_t pid, struct err *err);
+
+/* Refuses, all at once, the options whose part of the engine does not exist yet. */
+int op_refuse_options(const struct ckpt_options *opts, bool for_dump, struct err *err);

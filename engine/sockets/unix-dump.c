@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Capture of unix sockets: name, other end, and what waits in the queue. */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "engine/base/cleanup.h"
+#include "engine/base/io.h"
+#include "engine/core/dump.h"
+#include "engine/files/kinds.h"
+#include "engine/sockets/diag.h"
+#include "engine/sockets/sockopts.h"
+#include "engine/sockets/unix-priv.h"
+#include "proto/files.pb-c.h"
+
+struct extern_peer {
+	struct extern_peer *next;
+	uint32_t ino;
+};
+
+struct dump_unix {
+	bool asked;
+	struct unix_diags list;	 /* of the tree's network namespace */
+	const uint32_t *in_tree; /* inode numbers of all sockets of the tree, sorted */
+	size_t n_in_tree;
+	struct extern_peer *externs; /* written already */
+};
+
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+struct inodes {
+	VEC(uint32_t);
+};
+
+static int add_sockets_of(struct dump_task *task, struct inodes *ret)
+{
+	int fd = openat(task->proc_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_dir DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *e;
+
+	if (!dir)
+		return -errno;
+	while ((e = readdir(dir))) {
+		cleanup_free char *link = NULL;
+		uint32_t ino, *slot;
+
+		if (!isdigit((unsigned char)e->d_name[0]) ||
+		    io_readlink(fd, e->d_name, &link) < 0 || sscanf(link, "socket:[%u]", &ino) != 1)
+			continue;
+		slot = vec_add(ret);
+		if (!slot)
+			return -ENOMEM;
+		*slot = ino;
+	}
+	return 0;
+}
+
+/* Whether an end is in the tree must be known before all descriptors were met. */
+static int list_tree(struct dump *d, struct dump_unix *all, struct err *err)
+{
+	struct inodes list = { 0 };
+	struct dump_task **t;
+	int r = 0;
+
+	vec_foreach (t, &d->tasks)
+		if (r == 0 && (*t)->state != TASK_DEAD)
+			r = add_sockets_of(*t, &list);
+	if (r < 0) {
+		vec_free(&list);
+		return err_sys(err, r, "listing the sockets of the tree");
+	}
+	if (list.n)
+		qsort(list.v, list.n, sizeof(*list.v), by_number);
+	all->in_tree = arena_dup(&d->arena, list.v, list.n * sizeof(*list.v));
+	all->n_in_tree = list.n;
+	vec_free(&list);
+	return all->in_tree ? 0 : err_nomem(err);
+}
+
+static bool in_tree(const struct dump_unix *all, uint32_t ino)
+{
+	return bsearch(&ino, all->in_tree, all->n_in_tree, sizeof(ino), by_number);
+}
+
+/* A socket stays in the network namespace where it was made, also when its owner has left that. */
+static int ask_kernel(struct dump *d, struct file_ref *ref, struct dump_unix *all, struct err *err)
+{
+	cleanup_fd int ns = ioctl(ref->lfd, SIOCGSKNS);
+	struct stat st;
+	int r;
+
+	if (ns < 0 || fstat(ns, &st) < 0)
+		return err_sys(err, -errno, "opening the network namespace of a socket");
+	if (st.st_ino != d->root_ns.ino[NS_NET]) {
+		dump_refuse(d, ref->task,
+			    "%s: '%s' belongs to another network namespace than the tree",
+			    ref->what, ref->facts.link);
+		return KIND_UNSUPPORTED;
+	}
+	if (all->asked)
+		return 0;
+	r = list_tree(d, all, err);
+	if (r == 0)
+		r = diag_unix(&d->arena, ns, &all->list, err);
+	all->asked = r == 0;
+	return r;
+}
+
+#define REFUSE(d, ref, fmt, ...)                                                                  \
+	(dump_refuse(d, (ref)->task, "%s: unix socket '%s' " fmt, (ref)->what, (ref)->facts.link, \
+		     ##__VA_ARGS__),                                                              \
+	 KIND_UNSUPPORTED)
+
+/* ---- its name ---- */
+
+/* What the path leads to from the root of the task. */
+static int stat_inside(const struct dump_task *task, const char *path, struct stat *ret)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+	cleanup_fd int root = openat(task->proc_fd, "root", O_PATH | O_CLOEXEC), fd = -EBADF;
+
+	if (root < 0)
+		return -errno;
+	fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	return fd < 0 || fstat(fd, ret) < 0 ? -errno : 0;
+}
+
+static int own_mnt_id(int fd, int *ret)
+{
+	cleanup_buf struct buf b = BUF_INIT;
+	struct proc_fdinfo info;
+	char path[40];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	r = io_read_file(AT_FDCWD, path, &b);
+	if (r == 0)
+		r = proc_fdinfo_parse(b.data, b.len, &info);
+	if (r == 0)
+		*ret = info.mnt_id;
+	return r;
+}
+
+/* The directory that a relative name started from: the file's path without the name. */
+static char *name_dir(struct dump *d, const char *link, const char *name)
+{
+	size_t n = strlen(link), m = strlen(name);
+	char *dir;
+
+	while (strncmp(name, "./", 2) == 0) {
+		name += 2;
+		m -= 2;
+	}
+	if (n <= m || strcmp(link + n - m, name) != 0 || link[n - m - 1] != '/')
+		return NULL;
+	dir = arena_dup(&d->arena, link, n - m + 1);
+	if (dir)
+		dir[n - m > 1 ? n - m - 1 : 1] = '\0';
+	return dir;
+}
+
+/* The name must lead to the file still; a file that is gone was deleted or, worse, renamed. */
+static int check_path(struct dump *d, struct file_ref *ref, UnixSkEntry *e, const char *name,
+		      const char *link, const struct stat *st)
+{
+	struct stat now;
+	const char *path = name;
+
+	if (name[0] != '/') {
+		e->name_dir = name_dir(d, link, name);
+		if (!e->name_dir)
+			return REFUSE(d, ref, "is bound to '%s', and its file is '%s' now", name,
+				      link);
+		path = link;
+	}
+	if (e->deleted || (stat_inside(ref->task, path, &now) == 0 && now.st_dev == st->st_dev &&
+			   now.st_ino == st->st_ino))
+		return 0;
+	return REFUSE(d, ref, "is bound to '%s', which was renamed or hidden by another file",
+		      name);
+}
+
+static int capture_path(struct dump *d, struct file_ref *ref, UnixSkEntry *e, struct err *err)
+{
+	static const char mark[] = " (deleted)";
+	cleanup_fd int fd = ioctl(ref->lfd, SIOC_UNIX_FILE);
+	FilePermsEntry *perms = arena_alloc(&d->arena, sizeof(*perms));
+	cleanup_free char *link = NULL;
+	bool is_connection = e->type != SOCK_DGRAM && e->state == SK_ESTABLISHED;
+	char self[40], *name;
+	struct stat st;
+	size_t n;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(err, -errno, "opening the file that the socket is bound to");
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	r = io_readlink(AT_FDCWD, self, &link);
+	if (r < 0)
+		return err_sys(err, r, "reading the name of the file that the socket is bound to");
+	name = arena_alloc(&d->arena, e->name.len + 1);
+	if (!perms || !name)
+		return err_nomem(err);
+	memcpy(name, e->name.data, e->name.len);
+	file_perms_entry__init(perms);
+	perms->mode = st.st_mode;
+	perms->uid = st.st_uid;
+	perms->gid = st.st_gid;
+	e->file_perms = perms;
+	n = strlen(link);
+	if (n >= sizeof(mark) && strcmp(link + n - (sizeof(mark) - 1), mark) == 0 && !st.st_nlink) {
+		link[n - (sizeof(mark) - 1)] = '\0';
+		e->has_deleted = e->deleted = true;
+	}
+	if (d->mounts && d->root_ns.id[NS_MNT] != d->host_ns.id[NS_MNT]) {
+		r = own_mnt_id(fd, &e->mnt_id);
+		if (r < 0)
+			return err_sys(err, r, "finding the mount of '%s'", name);
+		e->has_mnt_id = true;
+	}
+	/* an accepted socket has its listener's name; what became of the file is the listener's
+	 * matter */
+	if (!is_connection)
+		return check_path(d, ref, e, name, link, &st);
+	if (name[0] != '/')
+		e->name_dir = name_dir(d, link, name);
+	return 0;
+}
+
+/* ---- its other end ---- */
+
+static bool is_external(const struct dump *d, uint32_t ino)
+{
+	char id[32];
+	size_t i;
+
+	snprintf(id, sizeof(id), "unix[%u]", ino);
+	for (i = 0; i < d->opts->externals.n; i++)
+		if (strcmp(d->opts->externals.v[i], id) == 0)
+			return true;
+	return false;
+}
+
+/* The entry of a socket outside: a name to connect to. */
+static int write_extern(struct dump *d, struct dump_unix *all, const struct unix_diag *peer,
+			struct err *err)
+{
+	struct extern_peer *x;
+	FileEntry fe = FILE_ENTRY__INIT;
+	UnixSkEntry e = UNIX_SK_ENTRY__INIT;
+	FownEntry fown = FOWN_ENTRY__INIT;
+	SkOptsEntry opts = SK_OPTS_ENTRY__INIT;
+
+	for (x = all->externs; x; x = x->next)
+		if (x->ino == peer->ino)
+			return 0;
+	x = arena_alloc(&d->arena, sizeof(*x));
+	if (!x)
+		return err_nomem(err);
+	*x = (struct extern_peer){ all->externs, peer->ino };
+	all->externs = x;
+	e.id = files_new_id(d);
+	e.ino = peer->ino;
+	e.type = SOCK_DGRAM;
+	e.state = SK_LISTEN;
+	e.name.data = (uint8_t *)peer->name;
+	e.name.len = peer->name_len;
+	e.uflags = USK_EXTERN;
+	e.fown = &fown;
+	e.opts = &opts;
+	fe.type = FD_TYPES__UNIXSK;
+	fe.id = e.id;
+	fe.usk = &e;
+	if (image_add(image_get(d->images, IMG_FILES, "files.img"), &fe.base) < 0)
+		return err_nomem(err);
+	return 0;
+}
+
+static int capture_extern(struct dump *d, struct file_ref *ref, struct dump_unix *all,
+			  const struct unix_diag *sk, const struct unix_diag *peer, struct err *err)
+{
+	if (peer && is_external(d, sk->ino))
+		return write_extern(d, all, peer, err);
+	if (sk->type != SOCK_DGRAM)
+		return REFUSE(d, ref, "is connected to a socket outside of the tree");
+	if (!peer || !peer->name_len)
+		return REFUSE(d, ref,
+			      "is connected to a socket outside of the tree that has no name");
+	if (!d->opts->ext_unix_sk)
+		return REFUSE(d, ref,
+			      "is connected to a socket outside of the tree, '%s%.*s'; hint: allow "
+			      "it with --ext-unix-sk",
+			      peer->name[0] ? "" : "@", (int)(peer->name_len - !peer->name[0]),
+			      peer->name + !peer->name[0]);
+	return write_extern(d, all, peer, err);
+}
+
+/* The listener in whose queue the connection waits. */
+static const struct unix_diag *listener_of(const struct dump_unix *all, uint32_t ino)
+{
+	size_t i, k;
+
+	for (i = 0; i < all->list.n; i++)
+		for (k = 0; k < all->list.v[i].n_icons; k++)
+			if (all->list.v[i].icons[k] == ino)
+				return &all->list.v[i];
+	return NULL;
+}
+
+/*
+ * A connection that is not accepted yet has no socket at the other end; the image names the
+ * listener, and the restore connects to it anew. What was sent into it lies where nobody can look.
+ */
+static int capture_waiting(struct dump *d, struct file_ref *ref, struct dump_unix *all,
+			   const struct unix_diag *sk, UnixSkEntry *e)
+{
+	const struct unix_diag *listener = listener_of(all, sk->ino);
+
+	if (!listener && sk->shutdown == SK_SHUTDOWN__BOTH)
+		return 0; /* the other end is closed */
+	if (!listener)
+		return REFUSE(d, ref, "has an other end that cannot be found");
+	if (!in_tree(all, listener->ino))
+		return REFUSE(d, ref, "waits to be accepted by a socket outside of the tree");
+	if (sk->wqueue)
+		return REFUSE(d, ref, "has sent data into a connection that is not accepted yet");
+	e->peer = listener->ino;
+	return 0;
+}
+
+static int check_backlog(struct dump *d, struct file_ref *ref, const struct dump_unix *all,
+			 const struct unix_diag *sk)
+{
+	size_t i;
+
+	for (i = 0; i < sk->n_icons; i++) {
+		if (!sk->icons[i])
+			return REFUSE(
+				d, ref,
+				"listens, and a connection that waits to be accepted was closed "
+				"by its other end");
+		if (!in_tree(all, sk->icons[i]))
+			return REFUSE(
+				d, ref,
+				"listens, and a connection from outside of the tree waits to be "
+				"accepted");
+	}
+	return 0;
+}
+
+static int capture_peer(struct dump *d, struct file_ref *ref, struct dump_unix *all,
+			const struct unix_diag *sk, UnixSkEntry *e, struct err *err)
+{
+	const struct unix_diag *peer;
+
+	if (sk->state == SK_LISTEN)
+		return check_backlog(d, ref, all, sk);
+	e->peer = sk->peer;
+	if (!sk->peer)
+		return sk->type != SOCK_DGRAM && sk->state == SK_ESTABLISHED
+			       ? capture_waiting(d, ref, all, sk, e)
+			       : 0;
+	peer = diag_unix_find(&all->list, sk->peer);
+	if (!in_tree(all, sk->peer))
+		return capture_extern(d, ref, all, sk, peer, err);
+	if (!peer)
+		return REFUSE(d, ref, "is connected into another network namespace");
+	if (peer->peer != sk->ino && !peer->name_len)
+		return REFUSE(d, ref,
+			      "is connected to a socket that has no name and another other end");
+	return 0;
+}
+
+/* ---- its queue ---- */
+
+static bool has_packets(const struct file_ref *ref, const struct unix_diag *sk)
+{
+	struct pollfd p = { .fd = ref->lfd, .events = POLLIN };
+
+	/* the length of the first packet may be 0; readable is also what is shut down */
+	return sk->rqueue || (!(sk->shutdown & 1) && poll(&p, 1, 0) == 1 && p.revents & POLLIN);
+}
+
+static int capture_queue(struct dump *d, struct file_ref *ref, const struct unix_diag *sk,
+			 const UnixSkEntry *e, struct err *err)
+{
+	int64_t descriptors;
+	int off = -1, r;
+	socklen_t len = sizeof(off);
+
+	if (getsockopt(ref->lfd, SOL_SOCKET, SO_PEEK_OFF, &off, &len) == 0 && off != -1)
+		return REFUSE(d, ref, "has a peek offset (SO_PEEK_OFF)");
+	if (sk->state == SK_LISTEN)
+		return 0;
+	if (proc_fdinfo_int(&ref->info, "scm_fds", &descriptors) == 0 && descriptors)
+		return REFUSE(d, ref, "has passed descriptors in its queue");
+	if (sk->type == SOCK_STREAM && sk->rqueue && e->opts->so_passcred)
+		return REFUSE(d, ref, "has data with credentials (SO_PASSCRED) in its queue");
+	if (sk->type == SOCK_STREAM)
+		r = queue_capture_stream(d, ref->lfd, ref->id, err);
+	else if (has_packets(ref, sk))
+		r = queue_capture_packets(d, ref->lfd, ref->id, sk->shutdown & 1, err);
+	else
+		r = 0;
+	if (r == QUEUE_HAS_CONTROL)
+		return REFUSE(d, ref,
+			      "has control messages (credentials, descriptors, urgent data) in its "
+			      "queue");
+	return r;
+}
+
+static int check_kind(struct dump *d, struct file_ref *ref, const struct unix_diag *sk)
+{
+	if (!sk)
+		return REFUSE(d, ref, "is not in the kernel's list");
+	if (sk->type != SOCK_STREAM && sk->type != SOCK_DGRAM && sk->type != SOCK_SEQPACKET)
+		return REFUSE(d, ref, "is of type %d", sk->type);
+	if (sk->state != SK_ESTABLISHED && sk->state != SK_CLOSE && sk->state != SK_LISTEN)
+		return REFUSE(d, ref, "is in state %d", sk->state);
+	return 0;
+}
+
+static void fill(const struct dump *d, const struct file_ref *ref, const struct unix_diag *sk,
+		 UnixSkEntry *e)
+{
+	e->id = ref->id;
+	e->ino = sk->ino;
+	e->type = sk->type;
+	e->state = sk->state;
+	e->flags = ref->facts.flags;
+	e->backlog = sk->wqueue;
+	e->name.data = (uint8_t *)sk->name;
+	e->name.len = sk->name_len;
+	e->has_ns_id = true;
+	e->ns_id = d->root_ns.id[NS_NET];
+	if (sk->shutdown) {
+		e->has_shutdown = true;
+		e->shutdown = (SkShutdown)sk->shutdown;
+	}
+}
+
+int unix_capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err *err)
+{
+	struct dump_unix *all = files_dump_state(d, &kind_unix, sizeof(*all));
+	UnixSkEntry *e = arena_alloc(&d->arena, sizeof(*e));
+	const struct unix_diag *sk;
+	int r;
+
+	if (!all || !e)
+		return err_nomem(err);
+	unix_sk_entry__init(e);
+	fe->usk = e;
+	r = ask_kernel(d, ref, all, err);
+	if (r != 0)
+		return r;
+	sk = diag_unix_find(&all->list, (uint32_t)ref->facts.st.st_ino);
+	r = check_kind(d, ref, sk);
+	if (r != 0)
+		return r;
+	fill(d, ref, sk, e);
+	r = files_capture_fown(d, ref, &e->fown, err);
+	if (r == 0)
+		r = sockopts_capture(d, ref->lfd, AF_UNIX, &e->opts, err);
+	if (r == 0 && e->name.len && e->name.data[0])
+		r = capture_path(d, ref, e, err);
+	if (r == 0)
+		r = capture_peer(d, ref, all, sk, e, err);
+	return r == 0 ? capture_queue(d, ref, sk, e, err) : r;
+}

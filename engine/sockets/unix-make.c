@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Making the unix sockets of a restore: all at once, phase by phase, because what one phase does to
+ * a socket the other end must not see too early.
+ *
+ *  1. sockets and pairs;  2. names;  3. listening;  4. queues that nobody in the tree can fill;
+ *  5. connections;  6. all other queues;  7. options, shutdowns, and helpers closed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine/base/cleanup.h"
+#include "engine/sockets/sockopts.h"
+#include "engine/sockets/unix-priv.h"
+#include "proto/sockets.pb-c.h"
+
+/* A listener for one moment, bound to a name out of sight. */
+struct temp_listener {
+	const struct usk *name_of;
+	int fd;
+};
+
+struct maker {
+	struct restore_unix *all;
+	VEC(struct temp_listener) listeners;
+};
+
+static bool is_made_here(const struct usk *u)
+{
+	return u->obj->needed && !u->obj->inherited && !(u->e->uflags & USK_EXTERN);
+}
+
+static bool is_mutual(const struct usk *u)
+{
+	return u->peer && u->peer != u && u->peer->peer == u && is_made_here(u->peer);
+}
+
+static bool is_connection(const struct usk *u)
+{
+	return u->e->type != SOCK_DGRAM && u->e->state == SK_ESTABLISHED;
+}
+
+/*
+ * Whoever in the tree sends to it, so that the sender's name is right as well. A socket that is
+ * connected takes packets only from its own other end, whatever came in before.
+ */
+static struct usk *sender_of(const struct maker *m, const struct usk *u)
+{
+	struct usk *s, *found = NULL;
+
+	if (is_mutual(u))
+		return u->peer;
+	/* of several, one with a name: an answer to a sender without one is not possible anyway */
+	for (s = m->all->first; s; s = s->next)
+		if (is_made_here(s) && s->peer == u && (!u->peer || u->peer == s) &&
+		    (!found || (unix_has_name(s) && !unix_has_name(found))))
+			found = s;
+	return found;
+}
+
+/* ---- 1. sockets ---- */
+
+static int make_pair(int type, int *a, int *b, struct err *err)
+{
+	int p[2];
+
+	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, p) < 0)
+		return err_sys(err, -errno, "making a pair of unix sockets");
+	*a = p[0];
+	*b = p[1];
+	return 0;
+}
+
+static bool a_listener_has_name_of(const struct maker *m, const struct usk *u)
+{
+	const struct usk *l;
+
+	for (l = m->all->first; l; l = l->next)
+		if (l->e->state == SK_LISTEN && unix_same_name(l, u))
+			return true;
+	return false;
+}
+
+/* The end that was accepted: it has its listener's name, which cannot be given to it by bind(2). */
+static struct usk *accepted_end(const struct maker *m, struct usk *u)
+{
+	if (!unix_has_name(u) || !unix_has_name(u->peer))
+		return unix_has_name(u) ? u : u->peer;
+	return a_listener_has_name_of(m, u) ? u : u->peer;
+}
+
+static int temp_listener(struct maker *m, const struct usk *name_of, struct err *err)
+{
+	cleanup_fd int fd = -EBADF;
+	struct temp_listener *l;
+	int r;
+
+	vec_foreach (l, &m->listeners)
+		if (l->name_of->e->type == name_of->e->type && unix_same_name(l->name_of, name_of))
+			return l->fd;
+	fd = socket(AF_UNIX, (int)name_of->e->type | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_sys(err, -errno, "making a unix socket");
+	r = unix_bind_hidden(fd, name_of, err);
+	if (r < 0)
+		return r;
+	if (listen(fd, 1) < 0)
+		return err_sys(err, -errno, "listening for a connection of our own");
+	l = vec_add(&m->listeners);
+	if (!l)
+		return err_nomem(err);
+	*l = (struct temp_listener){ name_of, take_fd(&fd) };
+	return l->fd;
+}
+
+/* A pair with the name at the one end that accept(2) gives it, so getpeername(2) tells it as
+ * before. */
+static int make_accepted_pair(struct maker *m, struct usk *accepted, struct err *err)
+{
+	struct usk *client = accepted->peer;
+	int listener = temp_listener(m, accepted, err), r;
+
+	if (listener < 0)
+		return listener;
+	client->fd = socket(AF_UNIX, (int)client->e->type | SOCK_CLOEXEC, 0);
+	if (client->fd < 0)
+		return err_sys(err, -errno, "making a unix socket");
+	r = unix_connect(client->fd, accepted, listener, err);
+	if (r < 0)
+		return r;
+	accepted->fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (accepted->fd < 0)
+		return err_sys(err, -errno, "accepting a connection of our own");
+	accepted->named = true;
+	return 0;
+}
+
+/*
+ * A datagram socket that nothing leads to gets its queue from the other end of a pair. Connecting
+ * to nothing takes away only its own side of the connection.
+ */
+static int make_with_sender(struct usk *u, struct err *err)
+{
+	struct sockaddr nothing = { .sa_family = AF_UNSPEC };
+	int r = make_pair(SOCK_DGRAM, &u->fd, &u->helper, err);
+
+	if (r == 0 && connect(u->fd, &nothing, sizeof(nothing)) < 0)
+		return err_sys(err, -errno, "disconnecting a unix socket");
+	return r;
+}
+
+static int make_socket(struct maker *m, struct usk *u, struct err *err)
+{
+	int type = (int)u->e->type;
+
+	if (u->fd >= 0)
+		return 0;
+	if (is_mutual(u) && type != SOCK_DGRAM && (unix_has_name(u) || unix_has_name(u->peer)))
+		return make_accepted_pair(m, accepted_end(m, u), err);
+	if (is_mutual(u))
+		return make_pair(type, &u->fd, &u->peer->fd, err);
+	if (is_connection(u) && !u->peer)
+		return make_pair(type, &u->fd, &u->helper, err);
+	if (type == SOCK_DGRAM && !unix_has_name(u) && !sender_of(m, u) &&
+	    !queue_is_empty(&m->all->packets, u->obj->id))
+		return make_with_sender(u, err);
+	u->fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+	return u->fd < 0 ? err_sys(err, -errno, "making a unix socket") : 0;
+}
+
+/* ---- 2. and 3. ---- */
+
+static int bind_socket(struct maker *m, struct usk *u, struct err *err)
+{
+	return unix_bind(u, err);
+}
+
+static int start_listening(struct maker *m, struct usk *u, struct err *err)
+{
+	if (u->e->state == SK_LISTEN && listen(u->fd, (int)u->e->backlog) < 0)
+		return err_sys(err, -errno, "listening on unix socket %u", u->e->ino);
+	return 0;
+}
+
+/* ---- 4. queues of datagrams that came from nobody we know ---- */
+
+static int fill_from_outside(struct maker *m, struct usk *u, struct err *err)
+{
+	int r = 0;
+
+	if (u->e->type != SOCK_DGRAM || sender_of(m, u) ||
+	    queue_is_empty(&m->all->packets, u->obj->id))
+		return 0;
+	if (u->helper < 0) {
+		u->helper = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		if (u->helper < 0)
+			return err_sys(err, -errno, "making a unix socket");
+		r = unix_connect(u->helper, u, u->fd, err);
+	}
+	if (r == 0)
+		r = queue_send(&m->all->packets, u->obj->id, u->helper, err);
+	u->queue_done = r == 0;
+	return r;
+}
+
+/* ---- 5. connections ---- */
+
+/* A datagram socket that is connected elsewhere takes no new peers: who goes to it comes first. */
+static bool must_wait(const struct maker *m, const struct usk *u)
+{
+	const struct usk *s;
+
+	for (s = m->all->first; s; s = s->next)
+		if (s != u && is_made_here(s) && s->peer == u && !s->connected)
+			return true;
+	return false;
+}
+
+static int connect_one(struct usk *u, struct err *err)
+{
+	bool ours = is_made_here(u->peer);
+	int r;
+
+	if (!ours && !(u->peer->e->uflags & USK_EXTERN))
+		return err_image(err, "unix socket %u is connected to %u, which nobody has",
+				 u->e->ino, u->peer->e->ino);
+	r = unix_connect(u->fd, u->peer, ours ? u->peer->fd : -1, err);
+	u->connected = r == 0;
+	return r;
+}
+
+static int connect_all(struct maker *m, struct err *err)
+{
+	bool more = true, force = false;
+	struct usk *u;
+	int r;
+
+	for (u = m->all->first; u; u = u->next)
+		if (is_mutual(u))
+			u->connected = true;
+	while (more) {
+		bool progress = false;
+
+		more = false;
+		for (u = m->all->first; u; u = u->next) {
+			if (!is_made_here(u) || !u->peer || u->connected)
+				continue;
+			if (u->e->type == SOCK_DGRAM && !force && must_wait(m, u)) {
+				more = true;
+				continue;
+			}
+			r = connect_one(u, err);
+			if (r < 0)
+				return r;
+			progress = true;
+		}
+		/* a ring: the kernel must say whether it can be */
+		force = !progress;
+	}
+	return 0;
+}
+
+/* ---- 6. and 7. ---- */
+
+static int fill_queue(struct maker *m, struct usk *u, struct err *err)
+{
+	struct usk *s;
+	int r;
+
+	if (u->queue_done || queue_is_empty(&m->all->packets, u->obj->id))
+		return 0;
+	s = u->e->type == SOCK_DGRAM || is_mutual(u) ? sender_of(m, u) : NULL;
+	if (!s && u->helper < 0)
+		return err_image(
+			err, "unix socket %u has something in its queue, and nobody can send to it",
+			u->e->ino);
+	r = queue_send(&m->all->packets, u->obj->id, s ? s->fd : u->helper, err);
+	return r < 0 ? err_wrap(err, r, "unix socket %u", u->e->ino) : 0;
+}
+
+static int set_options(struct maker *m, struct usk *u, struct err *err)
+{
+	int on = 1, r = files_restore_flags(u->fd, u->e->flags, err);
+
+	if (r == 0)
+		r = files_restore_fown(u->fd, u->e->fown, err);
+	if (r == 0)
+		r = sockopts_restore(u->fd, u->e->opts, err);
+	if (r == 0 && u->e->opts->reuseaddr &&
+	    setsockopt(u->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+		return err_sys(err, -errno, "setting SO_REUSEADDR");
+	return r < 0 ? err_wrap(err, r, "unix socket %u", u->e->ino) : 0;
+}
+
+static int shut_down(struct maker *m, struct usk *u, struct err *err)
+{
+	/* the image's bits are 1 for reading and 2 for writing, the call counts from 0 */
+	if (u->e->has_shutdown && u->e->shutdown && shutdown(u->fd, (int)u->e->shutdown - 1) < 0)
+		return err_sys(err, -errno, "shutting down unix socket %u", u->e->ino);
+	if (u->helper >= 0)
+		close(take_fd(&u->helper));
+	return 0;
+}
+
+typedef int (*phase_fn)(struct maker *m, struct usk *u, struct err *err);
+
+static int for_all(struct maker *m, phase_fn fn, struct err *err)
+{
+	struct usk *u;
+	int r;
+
+	for (u = m->all->first; u; u = u->next) {
+		if (!is_made_here(u))
+			continue;
+		r = fn(m, u, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void close_listeners(struct maker *m)
+{
+	struct temp_listener *l;
+
+	vec_foreach (l, &m->listeners)
+		close(l->fd);
+	vec_free(&m->listeners);
+}
+
+int unix_make_all(struct restore *r, struct restore_unix *all, struct err *err)
+{
+	struct maker m = { .all = all };
+	int n = for_all(&m, make_socket, err);
+
+	/* their names are free again now */
+	close_listeners(&m);
+	if (n == 0)
+		n = for_all(&m, bind_socket, err);
+	if (n == 0)
+		n = for_all(&m, start_listening, err);
+	if (n == 0)
+		n = for_all(&m, fill_from_outside, err);
+	if (n == 0)
+		n = connect_all(&m, err);
+	if (n == 0)
+		n = for_all(&m, fill_queue, err);
+	if (n == 0)
+		n = for_all(&m, set_options, err);
+	return n == 0 ? for_all(&m, shut_down, err) : n;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Unix sockets: what unix.c, unix-make.c and unix-name.c share. */
+#pragma once
+
+#include "engine/core/restore.h"
+#include "engine/files/kind.h"
+#include "engine/sockets/queue.h"
+
+struct UnixSkEntry;
+
+/* Bits of the image's uflags. */
+enum {
+	USK_EXTERN = 1,	  /* not of the tree: only its name counts */
+	USK_SERVICE = 2,  /* the connection to the service that made the dump */
+	USK_CALLBACK = 4, /* a plugin makes it */
+	USK_INHERIT = 8,
+};
+
+/* States of sockets, of the kernel's enum that all families share. */
+enum { SK_ESTABLISHED = 1, SK_CLOSE = 7, SK_LISTEN = 10 };
+
+/* The ioctl that opens the file a socket is bound to (O_PATH), since 4.10. */
+#define SIOC_UNIX_FILE 0x89e0
+
+/* A socket of a restore. */
+struct usk {
+	struct usk *next;
+	struct file_obj *obj;
+	const struct UnixSkEntry *e;
+	struct usk *peer;
+	int fd;	    /* made along with the others and not taken yet */
+	int helper; /* other end of a socket that has none in the images; sends what it has unread
+		     */
+	bool named; /* has its name from the listener that it was accepted from */
+	bool connected;
+	bool queue_done;
+};
+
+struct restore_unix {
+	bool packets_loaded, made;
+	struct sk_packets packets;
+	struct usk *first;
+};
+
+/* The kind's capture(). */
+int unix_capture(struct dump *d, struct file_ref *ref, struct FileEntry *entry, struct err *err);
+
+/* In the root builder: makes all sockets that are needed; fd of each is set then. */
+int unix_make_all(struct restore *r, struct restore_unix *all, struct err *err);
+
+bool unix_has_name(const struct usk *u);
+bool unix_has_path(const struct usk *u);
+bool unix_same_name(const struct usk *a, const struct usk *b);
+
+/* Binds to its name; a path becomes a file with the owner and mode of the image. */
+int unix_bind(struct usk *u, struct err *err);
+
+/*
+ * Binds a socket to the name of u where nobody sees the file: it lies in a file system of its own.
+ * For names whose file is gone and for names that another socket has as well.
+ */
+int unix_bind_hidden(int fd, const struct usk *u, struct err *err);
+
+/* Connects to a socket by its name; target_fd is that socket, or -1 if it is not ours. */
+int unix_connect(int fd, const struct usk *target, int target_fd, struct err *err);

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Unix sockets: the kind, and loading of the images. unix-dump.c captures, unix-make.c makes them
+ * again.
+ *
+ * Both ends of a connection must be in the tree; a datagram socket may be connected to a named
+ * socket outside of it (--ext-unix-sk). Passed descriptors and credentials that wait in a queue are
+ * refused. The kernel keeps who made a connection (SO_PEERCRED); images do not have it.
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "engine/base/cleanup.h"
+#include "engine/files/kinds.h"
+#include "engine/sockets/sockopts.h"
+#include "engine/sockets/unix-priv.h"
+#include "proto/files.pb-c.h"
+
+static bool claims(const struct fd_facts *f)
+{
+	return f->family == AF_UNIX;
+}
+
+static struct usk *by_ino(const struct restore_unix *all, uint32_t ino)
+{
+	struct usk *u;
+
+	for (u = all->first; u; u = u->next)
+		if (u->e->ino == ino)
+			return u;
+	return NULL;
+}
+
+static int check_entry(const struct file_obj *obj, const UnixSkEntry *e, struct err *err)
+{
+	if (e->type != SOCK_STREAM && e->type != SOCK_DGRAM && e->type != SOCK_SEQPACKET)
+		return err_image(err, "a unix socket of type %u", e->type);
+	if (e->state != SK_ESTABLISHED && e->state != SK_CLOSE && e->state != SK_LISTEN)
+		return err_image(err, "a unix socket in state %u", e->state);
+	if (e->name.len > sizeof(((struct sockaddr_un *)0)->sun_path) + 1)
+		return err_image(err, "a unix socket with a name of %zu bytes", e->name.len);
+	if (e->state == SK_LISTEN && !e->name.len)
+		return err_image(err, "a unix socket that listens without a name");
+	if (e->has_shutdown && (e->shutdown < 0 || e->shutdown > SK_SHUTDOWN__BOTH))
+		return err_image(err, "a unix socket with shutdown %d", (int)e->shutdown);
+	if (e->name_dir && e->name_dir[0] != '/')
+		return err_image(err, "a unix socket in directory '%s'", e->name_dir);
+	if (e->deleted && (!e->name.len || !e->name.data[0]))
+		return err_image(err, "a unix socket with a deleted file and no path");
+	if (e->backlog > INT32_MAX)
+		return err_image(err, "a unix socket with a backlog of %u", e->backlog);
+	if (sockopts_check(obj->id, e->opts, err) < 0)
+		return err->code;
+	return files_check_fown(obj, e->fown, err);
+}
+
+static int load(struct restore *r, struct file_obj *obj, struct err *err)
+{
+	struct restore_unix *all = files_restore_state(r, &kind_unix, sizeof(*all));
+	const UnixSkEntry *e = obj->entry->usk;
+	struct usk *u = arena_alloc(&r->arena, sizeof(*u));
+	int n;
+
+	if (!all || !u)
+		return err_nomem(err);
+	if (!e)
+		return err_image(err, "a unix socket without a description");
+	n = check_entry(obj, e, err);
+	if (n < 0)
+		return n;
+	if (by_ino(all, e->ino))
+		return err_image(err, "unix socket %u is there twice", e->ino);
+	if (e->uflags & (USK_SERVICE | USK_CALLBACK) && !files_is_inherited(r, obj))
+		return err_refuse(err, "a unix socket that %s, which cannot be restored yet",
+				  e->uflags & USK_SERVICE ? "led to the service that made the dump"
+							  : "was kept by a plugin");
+	*u = (struct usk){ .next = all->first, .obj = obj, .e = e, .fd = -EBADF, .helper = -EBADF };
+	all->first = u;
+	obj->state = u;
+	if (all->packets_loaded)
+		return 0;
+	all->packets_loaded = true;
+	return queue_load(r, &all->packets, err);
+}
+
+static int check_peer(struct restore *r, const struct usk *u, struct err *err)
+{
+	const UnixSkEntry *e = u->e, *p = u->peer->e;
+
+	if (p->uflags & USK_EXTERN) {
+		if (r->opts->ext_unix_sk)
+			return 0;
+		err_new(err, ERR_USAGE, -EPERM,
+			"unix socket %u is connected to one outside of the tree", e->ino);
+		err_hint(err,
+			 "allow it with --ext-unix-sk, or give a socket with --inherit-fd "
+			 "fd[N]:socket:[%u]",
+			 e->ino);
+		return -EPERM;
+	}
+	if (p->type != e->type)
+		return err_image(err, "unix socket %u is connected to one of another type", e->ino);
+	if (p->peer == e->ino && e->state != SK_LISTEN && p->state != SK_LISTEN)
+		return 0;
+	if (e->type != SOCK_DGRAM && p->state != SK_LISTEN)
+		return err_image(err, "unix socket %u is connected to %u, and that is not to it",
+				 e->ino, p->ino);
+	if (!p->name.len)
+		return err_image(err, "unix socket %u is connected to %u, which has no name",
+				 e->ino, p->ino);
+	return 0;
+}
+
+static int link_peer(struct restore *r, struct file_obj *obj, struct err *err)
+{
+	struct restore_unix *all = files_restore_state(r, &kind_unix, sizeof(*all));
+	const UnixSkEntry *e = obj->entry->usk;
+	struct usk *u = obj->state;
+	uint32_t net = r->root_ns.id[NS_NET];
+
+	if (!all)
+		return err_nomem(err);
+	if (files_is_inherited(r, obj))
+		return 0;
+	if (e->has_ns_id && net && e->ns_id != net)
+		return err_refuse(
+			err,
+			"unix socket %u is of a second network namespace, which cannot be "
+			"restored yet",
+			e->ino);
+	if (!e->peer)
+		return 0;
+	u->peer = by_ino(all, e->peer);
+	if (!u->peer)
+		return err_image(err, "unix socket %u is connected to %u, which is not there",
+				 e->ino, e->peer);
+	if (files_is_inherited(r, u->peer->obj))
+		return err_new(
+			err, ERR_USAGE, -EINVAL,
+			"unix socket %u is connected to %u, which is replaced by --inherit-fd",
+			e->ino, e->peer);
+	return check_peer(r, u, err);
+}
+
+static int create(struct restore *r, struct file_obj *obj, struct err *err)
+{
+	struct restore_unix *all = files_restore_state(r, &kind_unix, sizeof(*all));
+	struct usk *u = obj->state;
+	int fd = -EBADF, n = files_inherit(r, obj, &fd, err);
+
+	if (n != 0)
+		return n == FILES_INHERITED ? fd : n;
+	if (!all)
+		return err_nomem(err);
+	/* connections go both ways, so all sockets are made in one go, at the first one that is
+	 * wanted */
+	if (!all->made) {
+		n = unix_make_all(r, all, err);
+		if (n < 0)
+			return n;
+		all->made = true;
+	}
+	if (u->fd < 0)
+		return err_image(err, "unix socket %u belongs to nobody", u->e->ino);
+	return take_fd(&u->fd);
+}
+
+const struct file_kind kind_unix = {
+	.name = "unix socket",
+	.type = FD_TYPES__UNIXSK,
+	.claims = claims,
+	.capture = unix_capture,
+	.load = load,
+	.link = link_peer,
+	.create = create,
+	.finish = files_finish_owner,
+};

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The contract of a task attribute: something that a thread has and that core-TID.img holds. One
+ * file owns asking, capturing, checking and restoring it; attrs.c is the table, in the order of
+ * restore.
+ */
+#pragma once
+
+#include "engine/core/dump.h"
+#include "engine/core/restore.h"
+#include "engine/task/task-asked.h"
+
+struct task_attr {
+	const char *name;
+	bool per_thread; /* else it belongs to the process: only its leader is asked */
+
+	/* Dump, optional: adds to the thread's program what only the thread itself knows. */
+	void (*ask)(struct dump *d, struct dump_thread *th, struct program *p);
+
+	/* Dump: fills core (memory of the arena) from answers and from outside. May dump_refuse().
+	 */
+	int (*capture)(struct dump *d, struct dump_thread *th, const struct program *p,
+		       struct CoreEntry *core, struct err *err);
+
+	/* Restore, optional: validates th->core before any process exists. */
+	int (*check)(struct restore *r, struct restore_thread *th, struct err *err);
+
+	/* Restore, optional: adds the calls that the thread makes itself. */
+	void (*put)(struct restore *r, struct restore_thread *th, struct program *p);
+
+	/* Restore, optional: what is set from outside, after the program, the thread still stopped.
+	 */
+	int (*finish)(struct restore *r, struct restore_thread *th, struct err *err);
+};
+
+/* NULL-terminated. */
+extern const struct task_attr *const task_attrs[];
+
+extern const struct task_attr attr_tid_address, attr_robust_list, attr_rseq, attr_name,
+	attr_sigactions, attr_altstack, attr_pending, attr_itimers, attr_posix_timers, attr_rlimits,
+	attr_oom, attr_loginuid, attr_sched, attr_personality, attr_subreaper, attr_pdeathsig,
+	attr_membarrier, attr_creds, attr_seccomp, attr_dumpable, attr_thp, attr_affinity,
+	attr_ioprio, attr_timer_slack, attr_coredump_filter, attr_oddities;
+
+/* seccomp.img: written at the end of a dump, read at the start of a restore. */
+int seccomp_write(struct dump *d, struct err *err) __attribute__((warn_unused_result));
+void seccomp_done(struct dump *d);
+int seccomp_load(struct restore *r, struct err *err) __attribute__((warn_unused_result));
+
+/*
+ * Takes back the registration that libc made for the engine and that a builder has inherited: the
+ * kernel writes to that area at every preemption, and kills a task in which it is gone.
+ */
+int rseq_forget(struct restore_thread *th, const struct scratch *s, struct err *err)
+	__attribute__((warn_unused_result));

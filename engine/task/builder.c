@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Builders: what runs in the processes that become tasks, while they are still copies of the
+ * engine. Plain C with libc. A builder that fails fills the shared error and exits; the engine ends
+ * the others.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/files/restore-files.h"
+#include "engine/ns/ns.h"
+#include "engine/task/builder-run.h"
+#include "mounts/mounts.h"
+
+static int futex_wait(uint32_t *word, uint32_t value)
+{
+	const struct timespec moment = { 0, 100 * 1000 * 1000 };
+
+	return (int)syscall(SYS_futex, word, FUTEX_WAIT, value, &moment, NULL, 0);
+}
+
+/*
+ * The death signal alone would not do: a parent may die before it is asked for, and a change of
+ * credentials takes it back.
+ */
+static void end_with_engine(const struct restore *r, int timeout_ms)
+{
+	struct pollfd p = { .fd = r->engine_pidfd, .events = POLLIN };
+
+	if (poll(&p, 1, timeout_ms) > 0)
+		_exit(1);
+}
+
+static _Noreturn void fail(struct restore *r, const struct restore_task *task, struct err *err)
+{
+	uint32_t none = 0;
+
+	err_wrap(err, err->code ? err->code : -EIO, "building %s", restore_task_name(r, task));
+	if (__atomic_compare_exchange_n(&r->shared->failed, &none, 2, false, __ATOMIC_ACQ_REL,
+					__ATOMIC_RELAXED)) {
+		r->shared->err = *err;
+		__atomic_store_n(&r->shared->failed, 1, __ATOMIC_RELEASE);
+	}
+	_exit(1);
+}
+
+static void wait_stage(struct restore *r, enum builder_stage stage)
+{
+	uint32_t now;
+
+	while ((now = __atomic_load_n(&r->shared->stage, __ATOMIC_ACQUIRE)) < stage) {
+		futex_wait(&r->shared->stage, now);
+		end_with_engine(r, 0);
+	}
+}
+
+static int say(struct restore *r, const struct restore_task *task, enum builder_stage stage,
+	       struct err *err)
+{
+	struct builder_word w = { (uint32_t)task->index, stage };
+
+	if (send(r->builder_socket, &w, sizeof(w), MSG_NOSIGNAL) != sizeof(w))
+		return err_sys(err, -errno, "reporting to the engine");
+	return 0;
+}
+
+pid_t builder_clone(uint64_t flags, pid_t ns_pid)
+{
+	struct clone_args args = { .flags = flags, .exit_signal = SIGCHLD };
+
+	if (ns_pid) {
+		args.set_tid = (uint64_t)(uintptr_t)&ns_pid;
+		args.set_tid_size = 1;
+	}
+	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
+static int fork_child(struct restore *r, struct restore_task *child, struct err *err)
+{
+	pid_t pid = builder_clone(0, child->ns_pid);
+
+	if (pid == 0)
+		builder_main(r, child);
+	if (pid > 0)
+		return 0;
+	err_sys(err, -errno, "forking %s with pid %d", restore_task_name(r, child), child->ns_pid);
+	if (errno == EEXIST)
+		err_hint(err,
+			 "that pid is taken; end its process, or restore into a new pid namespace");
+	return err->code;
+}
+
+static int fork_children(struct restore *r, struct restore_task *task, bool early, struct err *err)
+{
+	struct restore_task **c;
+	int n = 0;
+
+	vec_foreach (c, &task->children)
+		if ((*c)->born_early == early && n == 0)
+			n = fork_child(r, *c, err);
+	return n;
+}
+
+/* The state that a new process inherits from the engine, and that must not show in a task. */
+static void reset_signals(void)
+{
+	sigset_t all;
+	int sig;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	/* not through libc, which would leave a flag of its own */
+	for (sig = 1; sig <= 64; sig++) {
+		uint64_t none[4] = { 0 };
+
+		syscall(SYS_rt_sigaction, sig, none, NULL, 8);
+	}
+}
+
+static int become_leader(struct restore *r, struct restore_task *task, struct err *err)
+{
+	if (task->ns_sid == task->ns_pid) {
+		if (getsid(0) != getpid() && setsid() < 0)
+			return err_sys(err, -errno, "making a session");
+	} else if (task->ns_pgid == task->ns_pid && setpgid(0, 0) < 0) {
+		return err_sys(err, -errno, "making a process group");
+	}
+	return 0;
+}
+
+static int join_group(struct restore_task *task, struct err *err)
+{
+	if (!task->ns_pgid || task->ns_pgid == task->ns_pid || getpgrp() == task->ns_pgid)
+		return 0;
+	if (setpgid(0, task->ns_pgid) < 0)
+		return err_sys(err, -errno, "joining process group %d", task->ns_pgid);
+	return 0;
+}
+
+static int raise_file_limit(struct err *err)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+		return err_sys(err, -errno, "reading the limit of open files");
+	l.rlim_cur = l.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &l);
+	return 0;
+}
+
+/* The root builder makes what all of them share, before they are born. */
+static int build_shared(struct restore *r, struct restore_task *root, struct err *err)
+{
+	int n;
+
+	wait_stage(r, STAGE_BORN);
+	if (r->new_ns & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0)
+		return err_sys(err, -errno, "making a cgroup namespace");
+	n = say(r, root, STAGE_CGROUPNS, err);
+	if (n < 0)
+		return n;
+	wait_stage(r, STAGE_FORK);
+	n = ns_build(r, err);
+	if (n == 0 && r->mounts)
+		n = mounts_rebuild(r->mounts, r->images_fd, err);
+	return n == 0 ? restore_files_create(r, err) : n;
+}
+
+static _Noreturn void end_as_zombie(struct restore *r, struct restore_task *task)
+{
+	struct rlimit no_core = { 0, 0 };
+	int sig = task->exit_code & 0x7f;
+	sigset_t none;
+
+	wait_stage(r, STAGE_DIE);
+	setrlimit(RLIMIT_CORE, &no_core);
+	if (sig) {
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		kill(getpid(), sig);
+	}
+	_exit(task->exit_code >> 8 & 0xff);
+}
+
+static int build(struct restore *r, struct restore_task *task, struct err *err)
+{
+	int n = task->parent ? 0 : build_shared(r, task, err);
+
+	if (n == 0)
+		n = fork_children(r, task, true, err);
+	if (n == 0)
+		n = become_leader(r, task, err);
+	if (n == 0)
+		n = fork_children(r, task, false, err);
+	if (n == 0)
+		n = say(r, task, STAGE_FORK, err);
+	if (n < 0)
+		return n;
+	wait_stage(r, STAGE_GROUPS);
+	n = join_group(task, err);
+	if (n < 0 || task->dead)
+		return n;
+	n = restore_files_enter(r, task, err);
+	if (n == 0)
+		n = restore_files_place(r, task, err);
+	return n;
+}
+
+void builder_main(struct restore *r, struct restore_task *task)
+{
+	struct err err = ERR_INIT;
+
+	reset_signals();
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || raise_file_limit(&err) < 0 ||
+	    build(r, task, &err) < 0)
+		fail(r, task, &err);
+	if (task->dead) {
+		if (say(r, task, STAGE_GROUPS, &err) < 0)
+			fail(r, task, &err);
+		end_as_zombie(r, task);
+	}
+	if (say(r, task, STAGE_GROUPS, &err) < 0)
+		fail(r, task, &err);
+	/* from here on the engine drives it from outside */
+	for (;;)
+		end_with_engine(r, -1);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the engine and its builders share, and the stages they go through together. */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "engine/base/err.h"
+
+/*
+ * Stages are opened by the engine, one after the other. A builder waits for a stage, does its part,
+ * and says on the socket that it is through.
+ */
+enum builder_stage {
+	STAGE_BORN = 1, /* root: user maps are written, it is in its namespace's root cgroup */
+	STAGE_CGROUPNS, /* root: it has its own cgroup namespace if it wants one */
+	STAGE_FORK,	/* root is in its cgroups: namespaces, mounts, files; everybody forks */
+	STAGE_GROUPS,	/* all are born: join process groups, put files in their places */
+	STAGE_DIE,	/* zombies end */
+};
+
+/* Mapped shared before the fork. failed: 0, or 1 once err was filled by the first builder that
+ * failed. */
+struct builder_shared {
+	uint32_t stage; /* a futex */
+	uint32_t failed;
+	struct err err;
+};
+
+/* A message of a builder; the kernel adds its pid as we see it. */
+struct builder_word {
+	uint32_t index; /* of the task */
+	uint32_t stage; /* that it is through with */
+};

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The engine's side of the builders: fork the root, open the stages, learn pids, notice deaths. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cgroups/cgroups.h"
+#include "engine/base/cleanup.h"
+#include "engine/base/io.h"
+#include "engine/base/proctext.h"
+#include "engine/mem/load.h"
+#include "engine/ns/ns.h"
+#include "engine/task/builder-run.h"
+#include "engine/task/load.h"
+#include "proto/core.pb-c.h"
+
+static void open_stage(struct restore *r, enum builder_stage stage)
+{
+	__atomic_store_n(&r->shared->stage, stage, __ATOMIC_RELEASE);
+	syscall(SYS_futex, &r->shared->stage, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+}
+
+static bool has_ended(pid_t pid)
+{
+	cleanup_buf struct buf b = BUF_INIT;
+	struct proc_stat st;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	return io_read_file(AT_FDCWD, path, &b) < 0 || proc_stat_parse(b.data, b.len, &st) < 0 ||
+	       st.state == 'Z' || st.state == 'X';
+}
+
+/* A builder that failed told why; one that was killed did not. */
+static int check_alive(struct restore *r, struct err *err)
+{
+	struct restore_task **t;
+
+	if (__atomic_load_n(&r->shared->failed, __ATOMIC_ACQUIRE) == 1) {
+		*err = r->shared->err;
+		return err->code;
+	}
+	vec_foreach (t, &r->tasks)
+		if ((*t)->pid && !(*t)->dead && has_ended((*t)->pid) &&
+		    __atomic_load_n(&r->shared->failed, __ATOMIC_ACQUIRE) == 0)
+			return err_new(err, ERR_ENVIRONMENT, -ECHILD,
+				       "%s was killed while it was built",
+				       restore_task_name(r, *t));
+	return 0;
+}
+
+/* Receives one word; the sender's pid comes from the kernel, in our own pid namespace. */
+static int hear(int sock, struct builder_word *w, pid_t *ret_pid, struct err *err)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(struct ucred))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { w, sizeof(*w) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&msg);
+	struct ucred cred;
+
+	if (n != sizeof(*w) || !c || c->cmsg_type != SCM_CREDENTIALS)
+		return err_sys(err, n < 0 ? -errno : -EIO, "hearing from a builder");
+	memcpy(&cred, CMSG_DATA(c), sizeof(cred));
+	*ret_pid = cred.pid;
+	return 0;
+}
+
+/* Waits until that many builders have said that they are through with a stage. */
+static int wait_words(struct restore *r, enum builder_stage stage, size_t count, struct err *err)
+{
+	while (count) {
+		struct pollfd p = { .fd = r->engine_socket, .events = POLLIN };
+		struct builder_word w;
+		pid_t pid = 0;
+		int n = poll(&p, 1, 50);
+
+		if (n <= 0 || __atomic_load_n(&r->shared->failed, __ATOMIC_ACQUIRE)) {
+			n = check_alive(r, err);
+			if (n < 0)
+				return n;
+			continue;
+		}
+		n = hear(r->engine_socket, &w, &pid, err);
+		if (n < 0)
+			return n;
+		if (w.index >= r->tasks.n || w.stage != stage)
+			return err_new(err, ERR_INTERNAL, -EPROTO,
+				       "a builder is at stage %u instead of %u", w.stage, stage);
+		r->tasks.v[w.index]->pid = pid;
+		count--;
+	}
+	return 0;
+}
+
+static int open_sockets(struct restore *r, struct err *err)
+{
+	int sp[2], on = 1, self;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sp) < 0 ||
+	    setsockopt(sp[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
+		return err_sys(err, -errno, "making a socket for the builders");
+	r->engine_socket = sp[0];
+	r->builder_socket = restore_keep_fd(r, sp[1], err);
+	if (r->builder_socket < 0)
+		return r->builder_socket;
+	self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	if (self < 0)
+		return err_sys(err, -errno, "opening a pidfd of the engine");
+	r->engine_pidfd = restore_keep_fd(r, self, err);
+	return r->engine_pidfd < 0 ? r->engine_pidfd : 0;
+}
+
+static int map_shared(struct restore *r, struct err *err)
+{
+	void *p = mmap(NULL, sizeof(*r->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		       -1, 0);
+
+	if (p == MAP_FAILED)
+		return err_sys(err, -errno, "mapping memory for the builders");
+	r->shared = p;
+	return 0;
+}
+
+/* A cgroup namespace is made later, by the builder, from inside the right cgroup. */
+static int fork_root(struct restore *r, struct err *err)
+{
+	struct restore_task *root = r->tasks.v[0];
+	uint64_t flags = ns_clone_flags(r);
+	struct ns_borrowed away;
+	pid_t pid;
+	int n = ns_borrow(r, &away, err), code;
+
+	if (n < 0)
+		return n;
+	if (r->opts->restore_sibling)
+		flags |= CLONE_PARENT;
+	pid = builder_clone(flags, root->ns_pid);
+	if (pid == 0)
+		builder_main(r, root);
+	code = errno;
+	if (pid > 0)
+		root->pid = pid;
+	n = ns_return(&away, err);
+	if (n < 0 || pid > 0)
+		return n;
+	errno = code;
+	err_sys(err, -code, "forking the root task with pid %d", root->ns_pid);
+	if (errno == EEXIST)
+		err_hint(err,
+			 "pid %d is taken; end its process, or restore into a new pid namespace",
+			 root->ns_pid);
+	return err->code;
+}
+
+static uint32_t cgroup_set(const struct restore_task *t)
+{
+	const CoreEntry *core = t->threads.v[0]->core;
+
+	if (core->thread_core && core->thread_core->has_cg_set)
+		return core->thread_core->cg_set;
+	return core->tc && core->tc->has_cg_set ? core->tc->cg_set : 0;
+}
+
+static int enter_cgroups(struct restore *r, struct restore_task *t, struct err *err)
+{
+	uint32_t set = cgroup_set(t);
+
+	/* a child is born where its parent is */
+	if (!r->cgroups || t->dead || (t->parent && cgroup_set(t->parent) == set))
+		return 0;
+	return cgroups_enter(r->cgroups, set, t->pid, err);
+}
+
+static int place_root(struct restore *r, struct err *err)
+{
+	struct restore_task *root = r->tasks.v[0];
+	int n = 0;
+
+	if (r->new_ns & CLONE_NEWUSER)
+		n = ns_write_user_maps(r, root->pid, err);
+	if (n == 0 && r->cgroups && r->new_ns & CLONE_NEWCGROUP)
+		n = cgroups_enter_ns_root(r->cgroups, cgroup_set(root), root->pid, err);
+	if (n < 0)
+		return n;
+	open_stage(r, STAGE_BORN);
+	n = wait_words(r, STAGE_CGROUPNS, 1, err);
+	return n == 0 ? enter_cgroups(r, root, err) : n;
+}
+
+static size_t count_tasks(const struct restore *r, bool dead_too)
+{
+	struct restore_task *const *t;
+	size_t n = 0;
+
+	vec_foreach (t, &r->tasks)
+		n += dead_too || !(*t)->dead;
+	return n;
+}
+
+/* Zombies must have ended before their parents are finished: the end leaves a SIGCHLD behind. */
+static int wait_zombies(struct restore *r, struct err *err)
+{
+	struct restore_task **t;
+
+	vec_foreach (t, &r->tasks) {
+		int tries = 0;
+
+		while ((*t)->dead && !has_ended((*t)->pid)) {
+			struct pollfd none = { .fd = -1 };
+
+			if (++tries > 2000)
+				return err_new(err, ERR_INTERNAL, -ETIMEDOUT, "%s does not end",
+					       restore_task_name(r, *t));
+			poll(&none, 1, 1);
+		}
+	}
+	return 0;
+}
+
+int builders_fork(struct restore *r, struct err *err)
+{
+	struct restore_task **t;
+	int n = open_sockets(r, err);
+
+	if (n == 0)
+		n = map_shared(r, err);
+	if (n == 0)
+		n = fork_root(r, err);
+	if (n == 0)
+		n = place_root(r, err);
+	if (n < 0)
+		return n;
+	open_stage(r, STAGE_FORK);
+	n = wait_words(r, STAGE_FORK, count_tasks(r, true), err);
+	vec_foreach (t, &r->tasks)
+		if (n == 0 && (*t)->parent)
+			n = enter_cgroups(r, *t, err);
+	if (n < 0)
+		return n;
+	open_stage(r, STAGE_GROUPS);
+	n = wait_words(r, STAGE_GROUPS, count_tasks(r, true), err);
+	if (n < 0)
+		return n;
+	open_stage(r, STAGE_DIE);
+	return wait_zombies(r, err);
+}
+
+/* True when nothing of a task is left to be waited for by us. */
+static bool reap_task(const struct restore_task *t)
+{
+	struct restore_thread *const *th;
+
+	vec_foreach (th, &t->threads)
+		if ((*th)->t.tid)
+			waitpid((*th)->t.tid, NULL, __WALL | WNOHANG);
+	return waitpid(t->pid, NULL, __WALL | WNOHANG) < 0 && has_ended(t->pid);
+}
+
+void builders_kill(struct restore *r)
+{
+	struct pollfd none = { .fd = -1 };
+	struct restore_task **t;
+	bool left = true;
+	int tries;
+
+	vec_foreach (t, &r->tasks)
+		if ((*t)->pid)
+			kill((*t)->pid, SIGKILL);
+	/* The root of a pid namespace ends after all others, and these only once their tracer
+	 * looked. */
+	for (tries = 0; left && tries < 5000; tries++) {
+		left = false;
+		vec_foreach (t, &r->tasks)
+			left |= (*t)->pid && !reap_task(*t);
+		if (left)
+			poll(&none, 1, 2);
+	}
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Which tasks share memory, descriptor tables, fs structs and signal handlers: kcmp(2) gives an
+ * order of the kernel's objects, so each task finds its equals by binary search.
+ */
+#include <errno.h>
+#include <linux/kcmp.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "engine/base/cleanup.h"
+#include "engine/task/task.h"
+
+struct known {
+	pid_t pid;
+	uint32_t id;
+};
+
+struct identity {
+	VEC(struct known) sorted;
+	uint32_t last;
+};
+
+/* kcmp: 0 equal, 1 less, 2 greater, 3 not equal without order. */
+static int identify(struct identity *ids, pid_t pid, int type, uint32_t *ret)
+{
+	size_t lo = 0, hi = ids->sorted.n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		long r = syscall(SYS_kcmp, pid, ids->sorted.v[mid].pid, type, 0, 0);
+
+		if (r < 0)
+			return -errno;
+		if (r == 0) {
+			*ret = ids->sorted.v[mid].id;
+			return 0;
+		}
+		if (r == 1)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	if (!vec_add(&ids->sorted))
+		return -ENOMEM;
+	memmove(&ids->sorted.v[lo + 1], &ids->sorted.v[lo],
+		(ids->sorted.n - 1 - lo) * sizeof(ids->sorted.v[0]));
+	ids->sorted.v[lo] = (struct known){ pid, ++ids->last };
+	*ret = ids->last;
+	return 0;
+}
+
+int tree_identify(struct dump *d, struct err *err)
+{
+	static const struct {
+		int type;
+		size_t field;
+	} what[] = { { KCMP_VM, offsetof(struct dump_task, vm_id) },
+		     { KCMP_FILES, offsetof(struct dump_task, files_id) },
+		     { KCMP_FS, offsetof(struct dump_task, fs_id) },
+		     { KCMP_SIGHAND, offsetof(struct dump_task, sighand_id) } };
+	struct dump_task **task;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < sizeof(what) / sizeof(what[0]) && r == 0; i++) {
+		/* 1 is the engine's own in the images' numbering (root_ids of the inventory) */
+		struct identity ids = { .last = 1 };
+
+		vec_foreach (task, &d->tasks) {
+			if ((*task)->state == TASK_DEAD)
+				continue;
+			r = identify(&ids, (*task)->pid, what[i].type,
+				     (uint32_t *)((char *)*task + what[i].field));
+			if (r < 0) {
+				err_sys(err, r, "comparing task %d with others", (*task)->pid);
+				if (r == -ENOSYS)
+					err_hint(err, "the kernel needs CONFIG_KCMP");
+				break;
+			}
+		}
+		vec_free(&ids.sorted);
+	}
+	return r;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Loading the tree of tasks, and checking that it can be forked as it was. */
+#include "engine/task/load.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/task/attr.h"
+#include "proto/core.pb-c.h"
+#include "proto/task.pb-c.h"
+
+enum { TASKS_MAX = 1 << 20, PID_LIMIT = 1 << 22 };
+
+static struct restore_task *task_by_pid(struct restore *r, pid_t pid)
+{
+	struct restore_task **t;
+
+	vec_foreach (t, &r->tasks)
+		if ((*t)->ns_pid == pid)
+			return *t;
+	return NULL;
+}
+
+static bool pid_in_use(struct restore *r, pid_t tid)
+{
+	struct restore_task **t;
+	struct restore_thread **th;
+
+	vec_foreach (t, &r->tasks)
+		vec_foreach (th, &(*t)->threads)
+			if ((*th)->ns_tid == tid)
+				return true;
+	return false;
+}
+
+static int load_core(struct restore *r, struct restore_task *task, pid_t tid, struct err *err)
+{
+	struct restore_thread *th = arena_alloc(&r->arena, sizeof(*th));
+	struct restore_thread **slot = th ? vec_add(&task->threads) : NULL;
+	CoreEntry *core;
+	int n;
+
+	if (!slot)
+		return err_nomem(err);
+	*slot = th;
+	th->task = task;
+	th->ns_tid = tid;
+	th->leader = task->threads.n == 1;
+	n = restore_read_one(r, IMG_CORE, &core_entry__descriptor, &core, err, "core-%d.img", tid);
+	if (n < 0)
+		return n;
+	th->core = core;
+	if (th->leader && !core->tc)
+		return err_image(err, "image 'core-%d.img': it has no task part", tid);
+	task->dead |= th->leader && core->tc->task_state == 2;
+	if (!task->dead && (!core->thread_core || !core->thread_info))
+		return err_image(err, "image 'core-%d.img': it has no thread part", tid);
+	return 0;
+}
+
+static int load_task_images(struct restore *r, struct restore_task *task, const PstreeEntry *e,
+			    struct err *err)
+{
+	TaskKobjIdsEntry *ids;
+	size_t i;
+	int n;
+
+	/* of a zombie the list means nothing: CRIU writes no threads, or a number that is none */
+	n = load_core(r, task, task->ns_pid, err);
+	if (n < 0)
+		return n;
+	if (task->dead) {
+		task->exit_code = (int)task->threads.v[0]->core->tc->exit_code;
+		return 0;
+	}
+	if (!e->n_threads || e->threads[0] != e->pid)
+		return err_image(err,
+				 "image 'pstree.img': the first thread of task %u is not itself",
+				 e->pid);
+	for (i = 1; i < e->n_threads; i++) {
+		if (!e->threads[i] || e->threads[i] > PID_LIMIT ||
+		    pid_in_use(r, (pid_t)e->threads[i]))
+			return err_image(
+				err,
+				"image 'pstree.img': thread %u of task %u is not valid, or "
+				"there twice",
+				e->threads[i], e->pid);
+		n = load_core(r, task, (pid_t)e->threads[i], err);
+		if (n < 0)
+			return n;
+	}
+	n = restore_read_one(r, IMG_IDS, &task_kobj_ids_entry__descriptor, &ids, err, "ids-%d.img",
+			     task->ns_pid);
+	if (n == 0)
+		task->ids = ids;
+	return n;
+}
+
+static int load_task(struct restore *r, const PstreeEntry *e, struct err *err)
+{
+	struct restore_task *task = arena_alloc(&r->arena, sizeof(*task)), **slot;
+
+	if (!task)
+		return err_nomem(err);
+	if (!e->pid || e->pid > PID_LIMIT || r->tasks.n >= TASKS_MAX ||
+	    pid_in_use(r, (pid_t)e->pid))
+		return err_image(err, "image 'pstree.img': pid %u is not valid", e->pid);
+	task->ns_pid = (pid_t)e->pid;
+	task->ns_pgid = (pid_t)e->pgid;
+	task->ns_sid = (pid_t)e->sid;
+	task->index = r->tasks.n;
+	task->parent = e->ppid ? task_by_pid(r, (pid_t)e->ppid) : NULL;
+	if (!task->parent != !r->tasks.n)
+		return err_image(err, "image 'pstree.img': parent %u of task %u is not before it",
+				 e->ppid, e->pid);
+	if (task->parent && task->parent->dead)
+		return err_image(err, "image 'pstree.img': parent %u of task %u is dead", e->ppid,
+				 e->pid);
+	slot = vec_add(&r->tasks);
+	if (!slot)
+		return err_nomem(err);
+	*slot = task;
+	if (task->parent) {
+		slot = vec_add(&task->parent->children);
+		if (!slot)
+			return err_nomem(err);
+		*slot = task;
+	}
+	return load_task_images(r, task, e, err);
+}
+
+/* A session or group whose leader is not in the tree: with --shell-job it becomes the caller's. */
+static int adopt_outside_ids(struct restore *r, struct err *err)
+{
+	struct restore_task **t;
+
+	vec_foreach (t, &r->tasks) {
+		bool sid_outside = (*t)->ns_sid && !task_by_pid(r, (*t)->ns_sid);
+		bool pgid_outside = (*t)->ns_pgid && !task_by_pid(r, (*t)->ns_pgid);
+
+		if ((sid_outside || pgid_outside) && !r->opts->shell_job) {
+			err_refuse(err, "%s: the leader of its %s (pid %d) is not in the tree",
+				   restore_task_name(r, *t),
+				   sid_outside ? "session" : "process group",
+				   sid_outside ? (*t)->ns_sid : (*t)->ns_pgid);
+			err_hint(err, "--shell-job puts it into the caller's");
+			return -EOPNOTSUPP;
+		}
+		if (sid_outside)
+			(*t)->ns_sid = 0;
+		if (pgid_outside)
+			(*t)->ns_pgid = 0;
+	}
+	return 0;
+}
+
+/*
+ * A child is born into the session of its parent. If the parent becomes a leader later, children of
+ * its old session must be born before.
+ */
+static int plan_session(struct restore *r, struct restore_task *task, pid_t born, struct err *err)
+{
+	bool leads = task->ns_sid == task->ns_pid;
+	struct restore_task **c;
+	int n;
+
+	if (!leads && task->ns_sid != born)
+		return err_refuse(err, "%s: its session %d cannot be had by its place in the tree",
+				  restore_task_name(r, task), task->ns_sid);
+	if (leads && task->ns_pgid != task->ns_pid)
+		return err_image(err, "%s: a session leader in process group %d",
+				 restore_task_name(r, task), task->ns_pgid);
+	vec_foreach (c, &task->children) {
+		bool child_leads = (*c)->ns_sid == (*c)->ns_pid;
+
+		(*c)->born_early = leads && !child_leads && (*c)->ns_sid != task->ns_pid;
+		n = plan_session(r, *c, (*c)->born_early ? born : task->ns_sid, err);
+		if (n < 0)
+			return n;
+	}
+	return 0;
+}
+
+int tree_load(struct restore *r, struct err *err)
+{
+	cleanup_reader struct image_reader *reader = NULL;
+	int n = image_open(r->images_fd, IMG_PSTREE, &reader, err, "pstree.img");
+
+	if (n == IMAGE_ABSENT)
+		return err_image(err, "image 'pstree.img' is missing");
+	while (n >= 0) {
+		cleanup_msg PstreeEntry *e = NULL;
+
+		n = image_next(reader, &pstree_entry__descriptor, &e, err);
+		if (n <= 0)
+			break;
+		n = load_task(r, e, err);
+	}
+	if (n == 0 && !r->tasks.n)
+		n = err_image(err, "image 'pstree.img' is empty");
+	if (n == 0 && r->tasks.v[0]->dead)
+		n = err_image(err, "image 'pstree.img': the root task is dead");
+	if (n == 0)
+		n = adopt_outside_ids(r, err);
+	return n == 0 ? plan_session(r, r->tasks.v[0], 0, err) : n;
+}
+
+int tree_check_attrs(struct restore *r, struct err *err)
+{
+	const struct task_attr *const *a;
+	struct restore_task **t;
+	struct restore_thread **th;
+	int n;
+
+	vec_foreach (t, &r->tasks) {
+		vec_foreach (th, &(*t)->threads) {
+			for (a = task_attrs; *a && !(*t)->dead; a++) {
+				if (!(*a)->check || (!(*th)->leader && !(*a)->per_thread))
+					continue;
+				n = (*a)->check(r, *th, err);
+				if (n < 0)
+					return err_wrap(err, n, "image 'core-%d.img': %s",
+							(*th)->ns_tid, (*a)->name);
+			}
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Seccomp: modes and chains of filters. The image holds each filter once; a thread names its
+ * newest, and each filter names the one that was installed before it.
+ */
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+
+#include "engine/base/cleanup.h"
+#include "engine/task/attr.h"
+#include "proto/core.pb-c.h"
+#include "proto/security.pb-c.h"
+
+#ifndef PTRACE_SECCOMP_GET_METADATA
+#define PTRACE_SECCOMP_GET_METADATA 0x420d
+#endif
+
+enum { FILTERS_MAX = 1024 };
+
+struct metadata {
+	uint64_t filter_off, flags;
+};
+
+struct dump_seccomp {
+	VEC(SeccompFilter *) filters;
+};
+
+/* Index of an equal filter with the same predecessor, added if there is none. */
+static int intern(struct dump *d, const struct sock_filter *code, size_t n, uint32_t flags,
+		  int prev)
+{
+	struct dump_seccomp *s = d->seccomp;
+	size_t len = n * sizeof(*code), i;
+	SeccompFilter *f, **slot;
+
+	for (i = 0; i < s->filters.n; i++) {
+		f = s->filters.v[i];
+		if (f->filter.len == len && memcmp(f->filter.data, code, len) == 0 &&
+		    f->flags == flags &&
+		    (prev < 0 ? !f->has_prev : f->has_prev && (int)f->prev == prev))
+			return (int)i;
+	}
+	f = arena_alloc(&d->arena, sizeof(*f));
+	slot = vec_add(&s->filters);
+	if (!f || !slot)
+		return -ENOMEM;
+	seccomp_filter__init(f);
+	f->filter.data = arena_dup(&d->arena, code, len);
+	f->filter.len = len;
+	f->has_flags = true;
+	f->flags = flags;
+	f->has_prev = prev >= 0;
+	f->prev = prev >= 0 ? (uint32_t)prev : 0;
+	*slot = f;
+	return f->filter.data ? (int)s->filters.n - 1 : -ENOMEM;
+}
+
+static int count_filters(pid_t tid)
+{
+	int n = 0;
+
+	while (n < FILTERS_MAX &&
+	       ptrace(PTRACE_SECCOMP_GET_FILTER, tid, (void *)(long)n, NULL) >= 0)
+		n++;
+	return n == 0 ? -errno : n;
+}
+
+/* ptrace numbers them from the newest; the chain is built from the oldest. */
+static int capture_chain(struct dump *d, struct dump_thread *th, uint32_t *ret_last,
+			 struct err *err)
+{
+	int n = count_filters(th->t.tid), i, last = -1;
+
+	if (n < 0)
+		return err_sys(err, n, "reading the seccomp filters of thread %d", th->t.tid);
+	for (i = n - 1; i >= 0; i--) {
+		struct sock_filter code[BPF_MAXINSNS];
+		struct metadata meta = { .filter_off = (uint64_t)i };
+		long len = ptrace(PTRACE_SECCOMP_GET_FILTER, th->t.tid, (void *)(long)i, code);
+
+		if (len < 0)
+			return err_sys(err, -errno, "reading seccomp filter %d of thread %d", i,
+				       th->t.tid);
+		if (ptrace(PTRACE_SECCOMP_GET_METADATA, th->t.tid, sizeof(meta), &meta) < 0)
+			meta.flags = 0;
+		last = intern(d, code, (size_t)len, (uint32_t)meta.flags, last);
+		if (last < 0)
+			return err_nomem(err);
+	}
+	*ret_last = (uint32_t)last;
+	return 0;
+}
+
+static int capture(struct dump *d, struct dump_thread *th, const struct program *p, CoreEntry *core,
+		   struct err *err)
+{
+	ThreadCoreEntry *c = core->thread_core;
+	int mode = th->status.seccomp_mode;
+
+	if (!d->seccomp && !(d->seccomp = arena_alloc(&d->arena, sizeof(*d->seccomp))))
+		return err_nomem(err);
+	if (mode == SECCOMP_MODE_DISABLED)
+		return 0;
+	if (!th->seccomp_suspended) {
+		err_new(err, ERR_ENVIRONMENT, -EPERM, "its seccomp filters cannot be suspended");
+		err_hint(err,
+			 "this needs CAP_SYS_ADMIN, and an engine without a filter of its own");
+		return -EPERM;
+	}
+	c->has_seccomp_mode = true;
+	c->seccomp_mode = (SeccompMode)mode;
+	if (mode != SECCOMP_MODE_FILTER)
+		return 0;
+	c->has_seccomp_filter = true;
+	return capture_chain(d, th, &c->seccomp_filter, err);
+}
+
+int seccomp_write(struct dump *d, struct err *err)
+{
+	SeccompEntry e = SECCOMP_ENTRY__INIT;
+
+	if (d->seccomp) {
+		e.n_seccomp_filters = d->seccomp->filters.n;
+		e.seccomp_filters = d->seccomp->filters.v;
+	}
+	if (image_add(image_get(d->images, IMG_SECCOMP, "seccomp.img"), &e.base) < 0)
+		return err_nomem(err);
+	return 0;
+}
+
+void seccomp_done(struct dump *d)
+{
+	if (d->seccomp)
+		vec_free(&d->seccomp->filters);
+}
+
+/* ---- restore ---- */
+
+struct restore_seccomp {
+	SeccompEntry *entry;
+};
+
+int seccomp_load(struct restore *r, struct err *err)
+{
+	cleanup_reader struct image_reader *reader = NULL;
+	SeccompEntry *e;
+	size_t i;
+	int n;
+
+	r->seccomp = arena_alloc(&r->arena, sizeof(*r->seccomp));
+	if (!r->seccomp)
+		return err_nomem(err);
+	n = image_open(r->images_fd, IMG_SECCOMP, &reader, err, "seccomp.img");
+	if (n != 0)
+		return n == IMAGE_ABSENT ? 0 : n;
+	n = image_one(reader, &seccomp_entry__descriptor, &e, err);
+	if (n < 0)
+		return n;
+	if (restore_keep(r, e) < 0)
+		return err_nomem(err);
+	for (i = 0; i < e->n_seccomp_filters; i++) {
+		const SeccompFilter *f = e->seccomp_filters[i];
+
+		if (!f->filter.len || f->filter.len % sizeof(struct sock_filter) ||
+		    f->filter.len / sizeof(struct sock_filter) > BPF_MAXINSNS)
+			return err_image(err, "image 'seccomp.img': filter %zu has %zu bytes", i,
+					 f->filter.len);
+		/* a chain leads to smaller indexes only, so it ends */
+		if (f->has_prev && f->prev >= i)
+			return err_image(err,
+					 "image 'seccomp.img': filter %zu comes after filter %u", i,
+					 f->prev);
+	}
+	r->seccomp->entry = e;
+	return 0;
+}
+
+static int check(struct restore *r, struct restore_thread *th, struct err *err)
+{
+	const ThreadCoreEntry *c = th->core->thread_core;
+	size_t n = r->seccomp->entry ? r->seccomp->entry->n_seccomp_filters : 0;
+
+	if (!c->has_seccomp_mode || c->seccomp_mode != SECCOMP_MODE__filter)
+		return 0;
+	if (!c->has_seccomp_filter || c->seccomp_filter >= n)
+		return err_image(err, "thread %d: seccomp filter %u is not in 'seccomp.img'",
+				 th->ns_tid, c->seccomp_filter);
+	return 0;
+}
+
+static void put_filter(const SeccompFilter *f, struct program *p)
+{
+	/* struct sock_fprog: the number of instructions, and at 8 their address in the task */
+	uint64_t code = prog_bytes(p, f->filter.data, f->filter.len);
+	uint64_t prog = prog_bytes(p, NULL, 16);
+	uint16_t len = (uint16_t)(f->filter.len / sizeof(struct sock_filter));
+
+	if (p->broken)
+		return;
+	memcpy(p->data.v + prog, &len, sizeof(len));
+	prog_pointer(p, prog + 8, code);
+	prog_syscall(p, "installing a seccomp filter", PROG_STOP, SYS_seccomp,
+		     PN(SECCOMP_SET_MODE_FILTER), PN(f->has_flags ? f->flags : 0), PD(prog));
+}
+
+static void put(struct restore *r, struct restore_thread *th, struct program *p)
+{
+	const ThreadCoreEntry *c = th->core->thread_core;
+	const SeccompFilter *chain[FILTERS_MAX];
+	const SeccompFilter *f;
+	size_t n = 0;
+
+	if (!c->has_seccomp_mode || c->seccomp_mode == SECCOMP_MODE__disabled)
+		return;
+	if (c->seccomp_mode == SECCOMP_MODE__strict) {
+		prog_syscall(p, "entering strict seccomp mode", PROG_STOP, SYS_prctl,
+			     PN(PR_SET_SECCOMP), PN(SECCOMP_MODE_STRICT));
+		return;
+	}
+	for (f = r->seccomp->entry->seccomp_filters[c->seccomp_filter]; f && n < FILTERS_MAX;
+	     f = f->has_prev ? r->seccomp->entry->seccomp_filters[f->prev] : NULL)
+		chain[n++] = f;
+	while (n)
+		put_filter(chain[--n], p);
+}
+
+const struct task_attr attr_seccomp = {
+	.name = "seccomp", .per_thread = true, .capture = capture, .check = check, .put = put
+};

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Tasks of a dump: finding, stopping and identifying them; their attributes. */
+#pragma once
+
+#include "engine/core/dump.h"
+
+/*
+ * Finds the tree of opts->pid and stops all of it with ptrace: d->tasks, parents first, each with
+ * its threads stopped and their status read. Tasks that appear while this runs are found too.
+ */
+int tree_collect(struct dump *d, struct err *err) __attribute__((warn_unused_result));
+
+/*
+ * Begins to seize every thread of a frozen cgroup, so that none can run between the thaw and the
+ * collecting.
+ */
+struct cgroup_freezer;
+int tree_seize_frozen(struct dump *d, const struct cgroup_freezer *freezer, struct err *err)
+	__attribute__((warn_unused_result));
+
+/*
+ * Refuses processes that live with the tree but are not of it: in the frozen cgroup, or else in the
+ * tree's own pid namespace.
+ */
+int tree_check_strangers(struct dump *d, const struct cgroup_freezer *freezer, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* Queues SIGSTOP for every task, to be called before tree_release(). */
+void tree_stop(struct dump *d);
+
+/* Waits until every killed task has ended (not: been reaped). */
+void tree_wait_gone(struct dump *d);
+
+/* Sets the cgroup set of a thread in its core. */
+void core_set_cgroup(struct dump_thread *th, uint32_t set_id);
+
+/* Gives every thread its registers back and lets it go. Leaves the tree as it was found. */
+void tree_release(struct dump *d);
+
+/* Ends the whole tree with SIGKILL, from the root of the pid namespace if it has one. */
+void tree_kill(struct dump *d);
+
+/* Frees what the tasks own. */
+void tree_done(struct dump *d);
+
+/* Refuses what cannot be kept of the shape of the tree and the namespaces of its tasks. */
+int tree_check(struct dump *d, struct err *err) __attribute__((warn_unused_result));
+
+/* kcmp(2): sets vm_id, files_id, fs_id and sighand_id of every task. */
+int tree_identify(struct dump *d, struct err *err) __attribute__((warn_unused_result));
+
+/* Makes the scratch mapping of every living task and runs one program a thread. */
+int tree_question(struct dump *d, struct err *err) __attribute__((warn_unused_result));
+
+/* Takes the scratch mappings away. */
+int tree_unscratch(struct dump *d, struct err *err);
+
+/* pstree.img, core-*.img, ids-*.img. */
+int tree_write(struct dump *d, struct err *err) __attribute__((warn_unused_result));
+
+/* Reads the namespaces of a task; missing kinds have inode 0. */
+int ns_set_read(pid_t pid, struct ns_set *ret, struct err *err) __attribute__((warn_unused_result));
+
+/* Writes the image ids of a set of namespaces into a message. */
+struct TaskKobjIdsEntry;
+void ns_set_fill_ids(const struct ns_set *set, struct TaskKobjIdsEntry *e);
+
+/* The reverse; ids that the message lacks become 0. */
+void ns_set_read_ids(struct ns_set *set, const struct TaskKobjIdsEntry *e);

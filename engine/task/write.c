@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The shape of the tree: what cannot be kept of it, and pstree.img, ids-*.img, core-*.img. */
+#include <stdlib.h>
+
+#include "engine/task/task.h"
+#include "proto/core.pb-c.h"
+#include "proto/task.pb-c.h"
+
+static bool inside_tree(const struct dump *d, pid_t ns_pid)
+{
+	struct dump_task *const *t;
+
+	vec_foreach (t, &d->tasks)
+		if ((*t)->ns_pid == ns_pid)
+			return true;
+	return false;
+}
+
+static void check_groups(struct dump *d, const struct dump_task *t)
+{
+	if (d->opts->shell_job)
+		return;
+	if (!inside_tree(d, t->ns_sid))
+		dump_refuse(d, t,
+			    "its session leader (pid %d) is not in the tree; hint: --shell-job",
+			    t->ns_sid);
+	else if (!inside_tree(d, t->ns_pgid))
+		dump_refuse(d, t,
+			    "its process group leader (pid %d) is not in the tree; hint: "
+			    "--shell-job",
+			    t->ns_pgid);
+}
+
+/*
+ * A restore forks each task from its parent, before or after the parent has made its session. An
+ * orphan whose session was made by somebody else than its new parent cannot be had that way.
+ */
+static void check_session(struct dump *d, struct dump_task *t)
+{
+	const struct dump_task *p = t->parent;
+	bool parent_leads = p && p->ns_sid == p->ns_pid;
+
+	t->born_sid = p ? p->ns_sid : 0;
+	if (!p || t->ns_sid == t->ns_pid || t->ns_sid == p->ns_sid)
+		return;
+	if (parent_leads && t->ns_sid == p->born_sid)
+		t->born_sid = p->born_sid;
+	else if (inside_tree(d, t->ns_sid))
+		dump_refuse(
+			d, t,
+			"it is an orphan of session %d, which its parent (pid %d) is not in; that "
+			"cannot be kept yet",
+			t->ns_sid, p->ns_pid);
+}
+
+static void check_sharing(struct dump *d, const struct dump_task *t)
+{
+	struct dump_task *const *o;
+
+	vec_foreach (o, &d->tasks) {
+		if (*o == t)
+			return;
+		if ((*o)->state == TASK_DEAD)
+			continue;
+		if ((*o)->vm_id == t->vm_id)
+			dump_refuse(
+				d, t,
+				"it shares its memory with %s (vfork or CLONE_VM), which cannot "
+				"be kept",
+				dump_task_name(d, *o));
+		else if ((*o)->files_id == t->files_id)
+			dump_refuse(d, t,
+				    "it shares its descriptor table with %s, which cannot be kept "
+				    "yet",
+				    dump_task_name(d, *o));
+		else if ((*o)->fs_id == t->fs_id || (*o)->sighand_id == t->sighand_id)
+			dump_refuse(d, t,
+				    "it shares its fs struct or signal handlers with %s, which "
+				    "cannot be kept yet",
+				    dump_task_name(d, *o));
+	}
+}
+
+static void check_threads(struct dump *d, const struct dump_task *t)
+{
+	struct dump_thread *const *th;
+
+	vec_foreach (th, &t->threads) {
+		if ((*th)->t.stop_signal != t->threads.v[0]->t.stop_signal)
+			dump_refuse(d, t, "thread %d is stopped and others are not", (*th)->t.tid);
+		if ((*th)->status.x86_features & (PROC_X86_SHSTK | PROC_X86_WRSS))
+			dump_refuse(d, t, "thread %d has a shadow stack, which cannot be kept yet",
+				    (*th)->t.tid);
+		if ((*th)->stat.state == 'Z' || (*th)->stat.state == 'X')
+			dump_refuse(d, t,
+				    "thread %d has ended and others live on (dead leader), which "
+				    "cannot be kept yet",
+				    (*th)->t.tid);
+	}
+}
+
+int tree_check(struct dump *d, struct err *err)
+{
+	struct dump_task **t;
+
+	vec_foreach (t, &d->tasks) {
+		check_groups(d, *t);
+		check_session(d, *t);
+		if ((*t)->state == TASK_DEAD)
+			continue;
+		check_threads(d, *t);
+		check_sharing(d, *t);
+	}
+	return 0;
+}
+
+static int write_pstree(struct dump *d, const struct dump_task *t, struct err *err)
+{
+	PstreeEntry e = PSTREE_ENTRY__INIT;
+	uint32_t *tids = arena_alloc(&d->arena, t->threads.n * sizeof(*tids));
+	size_t i;
+
+	if (!tids)
+		return err_nomem(err);
+	for (i = 0; i < t->threads.n; i++)
+		tids[i] = (uint32_t)t->threads.v[i]->t.ns_tid;
+	e.pid = (uint32_t)t->ns_pid;
+	e.ppid = t->parent ? (uint32_t)t->parent->ns_pid : 0;
+	e.pgid = (uint32_t)t->ns_pgid;
+	e.sid = (uint32_t)t->ns_sid;
+	e.n_threads = t->threads.n;
+	e.threads = tids;
+	return image_add(image_get(d->images, IMG_PSTREE, "pstree.img"), &e.base) < 0
+		       ? err_nomem(err)
+		       : 0;
+}
+
+static int write_ids(struct dump *d, const struct dump_task *t, struct err *err)
+{
+	TaskKobjIdsEntry e = TASK_KOBJ_IDS_ENTRY__INIT;
+
+	e.vm_id = t->vm_id;
+	e.files_id = t->files_id;
+	e.fs_id = t->fs_id;
+	e.sighand_id = t->sighand_id;
+	ns_set_fill_ids(&d->root_ns, &e);
+	if (image_add(image_get(d->images, IMG_IDS, "ids-%d.img", t->ns_pid), &e.base) < 0)
+		return err_nomem(err);
+	return 0;
+}
+
+void ns_set_fill_ids(const struct ns_set *set, TaskKobjIdsEntry *e)
+{
+	e->has_pid_ns_id = e->has_net_ns_id = e->has_ipc_ns_id = e->has_uts_ns_id = true;
+	e->has_mnt_ns_id = e->has_user_ns_id = true;
+	e->has_cgroup_ns_id = set->ino[NS_CGROUP] != 0;
+	e->has_time_ns_id = set->ino[NS_TIME] != 0;
+	e->pid_ns_id = set->id[NS_PID];
+	e->net_ns_id = set->id[NS_NET];
+	e->ipc_ns_id = set->id[NS_IPC];
+	e->uts_ns_id = set->id[NS_UTS];
+	e->mnt_ns_id = set->id[NS_MNT];
+	e->user_ns_id = set->id[NS_USER];
+	e->cgroup_ns_id = set->id[NS_CGROUP];
+	e->time_ns_id = set->id[NS_TIME];
+}
+
+void ns_set_read_ids(struct ns_set *set, const TaskKobjIdsEntry *e)
+{
+	set->id[NS_PID] = e->has_pid_ns_id ? e->pid_ns_id : 0;
+	set->id[NS_NET] = e->has_net_ns_id ? e->net_ns_id : 0;
+	set->id[NS_IPC] = e->has_ipc_ns_id ? e->ipc_ns_id : 0;
+	set->id[NS_UTS] = e->has_uts_ns_id ? e->uts_ns_id : 0;
+	set->id[NS_MNT] = e->has_mnt_ns_id ? e->mnt_ns_id : 0;
+	set->id[NS_USER] = e->has_user_ns_id ? e->user_ns_id : 0;
+	set->id[NS_CGROUP] = e->has_cgroup_ns_id ? e->cgroup_ns_id : 0;
+	set->id[NS_TIME] = e->has_time_ns_id ? e->time_ns_id : 0;
+}
+
+void core_set_cgroup(struct dump_thread *th, uint32_t set_id)
+{
+	th->core->thread_core->has_cg_set = true;
+	th->core->thread_core->cg_set = set_id;
+}
+
+/* A zombie has no threads to ask: its image holds its name and how it ended. */
+static int write_zombie(struct dump *d, const struct dump_task *t, struct err *err)
+{
+	CoreEntry core = CORE_ENTRY__INIT;
+	TaskCoreEntry tc = TASK_CORE_ENTRY__INIT;
+	char comm[sizeof(t->threads.v[0]->stat.comm)];
+
+	memcpy(comm, t->threads.v[0]->stat.comm, sizeof(comm));
+	core.mtype = CORE_ENTRY__MARCH__X86_64;
+	core.tc = &tc;
+	tc.task_state = TASK_DEAD;
+	tc.exit_code = (uint32_t)t->threads.v[0]->stat.exit_code;
+	tc.comm = comm;
+	if (image_add(image_get(d->images, IMG_CORE, "core-%d.img", t->ns_pid), &core.base) < 0)
+		return err_nomem(err);
+	return 0;
+}
+
+static int write_cores(struct dump *d, const struct dump_task *t, struct err *err)
+{
+	struct dump_thread *const *th;
+
+	vec_foreach (th, &t->threads) {
+		int r = image_add(image_get(d->images, IMG_CORE, "core-%d.img", (*th)->t.ns_tid),
+				  &(*th)->core->base);
+
+		arch_core_release((*th)->core);
+		if (r < 0)
+			return err_nomem(err);
+	}
+	return 0;
+}
+
+int tree_write(struct dump *d, struct err *err)
+{
+	struct dump_task **t;
+	int r = 0;
+
+	vec_foreach (t, &d->tasks) {
+		r = write_pstree(d, *t, err);
+		if (r == 0 && (*t)->state == TASK_DEAD)
+			r = write_zombie(d, *t, err);
+		else if (r == 0) {
+			r = write_ids(d, *t, err);
+			if (r == 0)
+				r = write_cores(d, *t, err);
+		}
+		if (r < 0)
+			break;
+	}
+	return r;
+}

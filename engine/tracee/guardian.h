@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The guardian: a small process that outlives a killed engine just long enough to undo what the
+ * engine has done to others: it takes scratch mappings away, thaws the cgroup that the engine has
+ * frozen, and removes the cgroups of a restore that did not come to its end.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "engine/base/err.h"
+
+struct guardian;
+
+/* Starts it. Owned by the caller; ended with guardian_stop(). */
+int guardian_start(struct guardian **ret, struct err *err) __attribute__((warn_unused_result));
+
+/* Notes a scratch area before it is made. start: field 22 of /proc/PID/stat, tells a reused pid. */
+void guardian_note_scratch(struct guardian *g, pid_t pid, uint64_t start, uint64_t addr,
+			   uint64_t len);
+
+/*
+ * Notes that this file must get this text when the engine dies: a freezer's "thaw" before the
+ * scratch areas are taken away, its "freeze" (last) after that. path is absolute.
+ */
+void guardian_note_write(struct guardian *g, const char *path, const char *text, bool last);
+
+/*
+ * Notes a directory to be removed once nothing is in it: a cgroup of a restore. fd was open when
+ * the guardian was started; path is relative to it.
+ */
+void guardian_note_dir(struct guardian *g, int fd, const char *path);
+
+/* The engine has undone everything itself: the guardian ends without doing anything. NULL allowed.
+ */
+void guardian_stop(struct guardian *g);

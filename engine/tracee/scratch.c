@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Borrowed calls and the scratch mapping.
+ *
+ * A borrowed call runs `syscall; ret` in the task's own text, with the stack pointer at a signal
+ * frame whose return address is the task's own signal restorer. The bytes lie below the red zone
+ * and are written first; one ptrace request then sets all registers. Whenever this process dies,
+ * the thread makes the call, returns into the restorer, and rt_sigreturn continues it where it was.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "engine/base/cleanup.h"
+#include "engine/base/io.h"
+#include "engine/tracee/tracee-priv.h"
+
+struct area {
+	uint64_t start, end;
+	char perms[5];
+	const char *name;
+};
+
+/* One line of /proc/PID/maps; only what is needed here. Returns the next line, NULL at the end. */
+static char *next_area(char *text, struct area *ret)
+{
+	char *eol = strchr(text, '\n');
+	int at = 0;
+
+	if (!eol)
+		return NULL;
+	*eol = '\0';
+	if (sscanf(text, "%lx-%lx %4s %*s %*s %*s %n", &ret->start, &ret->end, ret->perms, &at) < 3)
+		return NULL;
+	ret->name = at ? text + at : "";
+	return eol + 1;
+}
+
+static void search_area(const struct tracee *t, const struct area *a, struct gadgets *g)
+{
+	const size_t window = 1 << 20;
+	cleanup_free uint8_t *text = malloc(window);
+	uint64_t at;
+
+	for (at = a->start; text && at < a->end; at += window - 16) {
+		size_t len = a->end - at < window ? a->end - at : window;
+		ssize_t found;
+
+		if (tracee_read(t->tid, at, text, len) < 0)
+			return;
+		if (!g->syscall_ret && (found = arch_find_syscall_ret(text, len)) >= 0)
+			g->syscall_ret = at + (uint64_t)found;
+		if (!g->restorer && (found = arch_find_restorer(text, len)) >= 0)
+			g->restorer = at + (uint64_t)found;
+		if ((g->syscall_ret && g->restorer) || len < window)
+			return;
+	}
+}
+
+/* What the choice of a place for the frame looks at. */
+struct places {
+	struct area own;     /* where the stack pointer is */
+	bool guarded;	     /* own has an inaccessible neighbour below: a thread library made it */
+	struct area stack;   /* the main stack */
+	struct area largest; /* the largest private writable area without a file */
+};
+
+/*
+ * Room for a frame: below the thread's stack pointer if that is surely a stack. Runtimes with small
+ * stacks inside their heap get the low end of the main stack instead. If nothing is surely unused,
+ * the end of the largest area is borrowed, and its bytes come back after the call.
+ */
+static int choose_frame(const struct tracee *t, const struct places *p, struct gadgets *g,
+			struct err *err)
+{
+	uint64_t len = arch_frame_room(t->ctx);
+	uint64_t low = (arch_context_sp(t->ctx) - ARCH_RED_ZONE - len) & ~63ull;
+	bool is_stack = p->guarded || strcmp(p->own.name, "[stack]") == 0;
+
+	g->frame_is_free = true;
+	if (p->own.perms[1] == 'w' && is_stack && low >= p->own.start + 64) {
+		g->frame = low;
+	} else if (p->stack.end - p->stack.start > 8 * len && p->own.start != p->stack.start) {
+		g->frame = p->stack.start + 64;
+	} else if (p->largest.end - p->largest.start > len) {
+		g->frame = (p->largest.end - len) & ~63ull;
+		g->frame_is_free = false;
+	} else {
+		return err_refuse(err, "task %d has no room of %lu bytes in its memory", t->tgid,
+				  (long)len);
+	}
+	return 0;
+}
+
+static void note_place(struct places *p, const struct area *a, const struct area *below,
+		       uint64_t sp)
+{
+	if (a->start <= sp && sp < a->end) {
+		p->own = *a;
+		p->guarded = below->end == a->start && strncmp(below->perms, "---", 3) == 0;
+	}
+	if (strcmp(a->name, "[stack]") == 0)
+		p->stack = *a;
+	if (strcmp(a->perms, "rw-p") == 0 && (!a->name[0] || strcmp(a->name, "[heap]") == 0) &&
+	    a->end - a->start > p->largest.end - p->largest.start)
+		p->largest = *a;
+}
+
+int gadgets_find(const struct tracee *t, struct gadgets *ret, struct err *err)
+{
+	cleanup_buf struct buf maps = BUF_INIT;
+	struct area a, below = { 0 };
+	struct places places = { .own.name = "" };
+	char path[64], *text;
+	int r;
+
+	memset(ret, 0, sizeof(*ret));
+	snprintf(path, sizeof(path), "/proc/%d/maps", t->tid);
+	r = io_read_file(AT_FDCWD, path, &maps);
+	if (r < 0)
+		return err_sys(err, r, "reading the areas of task %d", t->tid);
+	for (text = maps.data; (text = next_area(text, &a));) {
+		note_place(&places, &a, &below, arch_context_sp(t->ctx));
+		below = a;
+		if (a.perms[0] == 'r' && a.perms[2] == 'x' && strcmp(a.name, "[vsyscall]") != 0 &&
+		    !(ret->syscall_ret && ret->restorer))
+			search_area(t, &a, ret);
+	}
+	if (!ret->syscall_ret) {
+		err_new(err, ERR_UNSUPPORTED, -EOPNOTSUPP,
+			"task %d has no system call instruction in its text", t->tgid);
+		return -EOPNOTSUPP;
+	}
+	return choose_frame(t, &places, ret, err);
+}
+
+/* Stands below the frame of a borrowed call, so that the guardian can tell a thread that is still
+ * in one. */
+static const char call_cookie[16] = "ckpt: borrowed.";
+
+bool tracee_in_borrowed_call(const struct tracee *t)
+{
+	uint64_t sp = arch_context_sp(t->ctx),
+		 at[] = { sp, sp - 8 }; /* before and after its `ret` */
+	char found[sizeof(call_cookie)];
+	size_t i;
+
+	for (i = 0; i < 2; i++)
+		if (tracee_read(t->tid, at[i] - sizeof(found), found, sizeof(found)) == 0 &&
+		    memcmp(found, call_cookie, sizeof(found)) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Runs the borrowed call: to its entry, to its exit, and into a stop before the next instruction.
+ * In each of the three the thread goes on by itself if we die. A single step would not do: it ends
+ * in a SIGTRAP, which kills a thread that has lost its tracer, and which resets its handler if it
+ * is blocked.
+ */
+static int run_call(struct tracee *t, struct err *err)
+{
+	struct stop s = { STOP_OTHER };
+	int stops = 0, r;
+
+	/* a task in a group-stop reports that one where another reports our interrupt */
+	while (stops < 2 || (s.what != STOP_TRAP && s.what != STOP_GROUP)) {
+		if (ptrace(stops < 2 ? PTRACE_SYSCALL : PTRACE_CONT, t->tid, NULL, NULL) < 0)
+			return err_sys(err, -errno, "making a call in thread %d", t->tid);
+		r = tracee_wait(t, &s, err);
+		if (r < 0)
+			return r;
+		if (s.what == STOP_GONE)
+			return err_new(err, ERR_BUSY, -ESRCH, "thread %d died (status 0x%x)",
+				       t->tid, (unsigned)s.status);
+		if (s.what == STOP_SYSCALL && ++stops == 2 &&
+		    ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0)
+			return err_sys(err, -errno, "stopping thread %d", t->tid);
+		if (s.what == STOP_SIGNAL && s.sig == SIGSTOP)
+			t->stop_arrived = true;
+	}
+	return 0;
+}
+
+/* The bytes of a call in the task's memory: the cookie, then the frame. */
+struct call_bytes {
+	uint64_t addr;
+	size_t len;
+	uint8_t now[sizeof(call_cookie) + ARCH_FRAME_MAX],
+		old[sizeof(call_cookie) + ARCH_FRAME_MAX];
+};
+
+static int put_frame(const struct tracee *t, const struct gadgets *g, struct arch_context *c,
+		     struct call_bytes *b)
+{
+	int r;
+
+	*c = *t->ctx;
+	arch_context_settle(c);
+	b->addr = g->frame - sizeof(call_cookie);
+	memcpy(b->now, call_cookie, sizeof(call_cookie));
+	b->len = sizeof(call_cookie) +
+		 arch_frame_build(c, g->frame, g->restorer, b->now + sizeof(call_cookie));
+	r = tracee_read(t->tid, b->addr, b->old, b->len);
+	return r == 0 ? tracee_write(t->tid, b->addr, b->now, b->len) : r;
+}
+
+int tracee_borrow_call(struct tracee *t, const struct gadgets *g, uint64_t nr,
+		       const uint64_t args[6], int64_t *ret, struct err *err)
+{
+	struct arch_step step = { .nr = nr };
+	cleanup_free struct arch_context *c = arch_context_new();
+	cleanup_free struct call_bytes *bytes = malloc(sizeof(*bytes));
+	uint64_t mask = ~0ull;
+	int r;
+
+	if (!c || !bytes)
+		return err_nomem(err);
+	memcpy(step.args, args, sizeof(step.args));
+	r = put_frame(t, g, c, bytes);
+	if (r < 0)
+		return err_sys(err, r, "writing below the stack of thread %d", t->tid);
+	arch_call_regs(t->ctx, g->syscall_ret, g->frame, &step, c);
+	t->state = TRACEE_PARKED;
+	r = arch_regs_set(t->tid, c);
+	if (r == 0 && ptrace(PTRACE_SETSIGMASK, t->tid, sizeof(mask), &mask) < 0)
+		r = -errno;
+	if (r < 0)
+		return err_sys(err, r, "preparing a call in thread %d", t->tid);
+	r = run_call(t, err);
+	if (r < 0)
+		return r;
+	r = arch_context_get(t->tid, c);
+	*ret = arch_context_result(c);
+	if (r == 0)
+		r = arch_context_set(t->tid, t->ctx);
+	/* also free bytes get their old content back: nothing of us stays in the task */
+	if (r == 0)
+		r = tracee_write(t->tid, bytes->addr, bytes->old, bytes->len);
+	if (r < 0)
+		return err_sys(err, r, "ending a call in thread %d", t->tid);
+	t->state = TRACEE_STOPPED;
+	return 0;
+}
+
+int scratch_write_loop(const struct tracee *t, uint64_t code, struct err *err)
+{
+	size_t len, i;
+	const uint8_t *loop = arch_loop(&len);
+
+	/* PTRACE_POKEDATA writes to executable areas on kernels where /proc/PID/mem no longer does.
+	 */
+	for (i = 0; i < len; i += 8) {
+		uint64_t word = 0;
+
+		memcpy(&word, loop + i, len - i < 8 ? len - i : 8);
+		if (ptrace(PTRACE_POKEDATA, t->tid, (void *)(code + i), (void *)word) < 0)
+			return err_sys(err, -errno, "copying the program loop into thread %d",
+				       t->tid);
+	}
+	return 0;
+}
+
+static int map_area(struct tracee *t, const struct gadgets *g, uint64_t addr, uint64_t len,
+		    int prot, struct err *err)
+{
+	int64_t got;
+	int r = tracee_borrow_call(
+		t, g, SYS_mmap,
+		(const uint64_t[6]){ addr, len, (uint64_t)prot,
+				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+				     (uint64_t)-1, 0 },
+		&got, err);
+
+	if (r < 0)
+		return r;
+	if (got < 0 && got > -4096)
+		return err_sys(err, (int)got, "mapping %lu bytes in task %d", (unsigned long)len,
+			       t->tgid);
+	if ((uint64_t)got != addr)
+		return err_new(err, ERR_INTERNAL, -EIO, "task %d mapped at another address",
+			       t->tgid);
+	return 0;
+}
+
+int scratch_map(struct tracee *t, const struct gadgets *g, uint64_t addr, uint64_t data_len,
+		struct scratch *ret, struct err *err)
+{
+	int r = map_area(t, g, addr, 4096, PROT_READ | PROT_EXEC, err);
+
+	if (r < 0)
+		return r;
+	*ret = (struct scratch){ .code = addr, .code_len = 4096 };
+	r = map_area(t, g, addr + 4096, data_len, PROT_READ | PROT_WRITE, err);
+	if (r == 0) {
+		ret->data = addr + 4096;
+		ret->data_len = data_len;
+		r = scratch_write_loop(t, addr, err);
+	}
+	if (r < 0) {
+		struct err ignored = ERR_INIT;
+
+		scratch_unmap(t, g, ret, &ignored);
+	}
+	return r;
+}
+
+int scratch_unmap(struct tracee *t, const struct gadgets *g, struct scratch *s, struct err *err)
+{
+	uint64_t len = s->code_len + s->data_len;
+	int64_t got;
+	int r;
+
+	if (!len)
+		return 0;
+	if (t->state == TRACEE_PARKED && (r = arch_context_set(t->tid, t->ctx)) < 0)
+		return err_sys(err, r, "ending a program of thread %d", t->tid);
+	r = tracee_borrow_call(t, g, SYS_munmap, (const uint64_t[6]){ s->code, len }, &got, err);
+	if (r == 0 && got < 0)
+		r = err_sys(err, (int)got, "unmapping the scratch area of task %d", t->tgid);
+	if (r == 0)
+		*s = (struct scratch){ 0 };
+	return r;
+}
+
+int scratch_unmap_last(struct tracee *t, struct scratch *s, struct err *err)
+{
+	cleanup_free struct arch_context *c = arch_context_new();
+	struct arch_step step = { .nr = SYS_munmap,
+				  .args = { s->code, s->code_len + s->data_len } };
+	int stops = 0, r;
+
+	if (!c)
+		return err_nomem(err);
+	arch_call_regs(t->ctx, s->code + arch_loop_syscall_offset(), 0, &step, c);
+	r = arch_regs_set(t->tid, c);
+	if (r < 0)
+		return err_sys(err, r, "preparing the last call of thread %d", t->tid);
+	while (stops < 2) {
+		struct stop st;
+
+		if (ptrace(PTRACE_SYSCALL, t->tid, NULL, NULL) < 0)
+			return err_sys(err, -errno, "making the last call in thread %d", t->tid);
+		r = tracee_wait(t, &st, err);
+		if (r < 0)
+			return r;
+		if (st.what == STOP_GONE)
+			return err_new(err, ERR_BUSY, -ESRCH, "thread %d died", t->tid);
+		if (st.what == STOP_SYSCALL)
+			stops++;
+		else if (st.what == STOP_SIGNAL && st.sig == SIGSTOP)
+			t->stop_arrived = true;
+	}
+	r = arch_context_get(t->tid, c);
+	if (r == 0)
+		r = (int)arch_context_result(c);
+	if (r < 0)
+		return err_sys(err, r, "unmapping the scratch area of task %d", t->tgid);
+	*s = (struct scratch){ 0 };
+	return 0;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Stops of a traced thread, shared by the files of this folder. */
+#pragma once
+
+#include "engine/tracee/tracee.h"
+
+enum stop_what {
+	STOP_GONE,    /* it has ended */
+	STOP_TRAP,    /* PTRACE_EVENT_STOP: our interrupt, or the first stop of a new thread */
+	STOP_GROUP,   /* group-stop by a stop signal */
+	STOP_SIGNAL,  /* a signal is about to be delivered */
+	STOP_SYSCALL, /* entry or exit under PTRACE_SYSCALL */
+	STOP_CLONE,   /* it made a thread or a process */
+	STOP_OTHER,
+};
+
+struct stop {
+	enum stop_what what;
+	int sig, status;
+};
+
+/* Waits for the next stop of this thread. */
+int tracee_wait(struct tracee *t, struct stop *ret, struct err *err);
+
+/* True if a stopped thread is inside a borrowed call whose engine has died. */
+bool tracee_in_borrowed_call(const struct tracee *t);

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* ckpt: the engine's own command, with CRIU's command line. Also installed under the name criu. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/cmd.h"
+
+static const struct command {
+	const char *name;
+	enum verb verb;
+	size_t max_words;			      /* behind the name */
+	int (*run)(struct cli *cli, struct err *err); /* NULL: not there yet */
+	const char *arguments, *help;
+} commands[] = {
+	{ "dump", VERB_DUMP, 0, cmd_dump, "-t PID [-D DIR]",
+	  "write a tree of processes to images" },
+	{ "restore", VERB_RESTORE, 0, cmd_restore, "[-D DIR]",
+	  "make the tree of the images live again" },
+	{ "check", VERB_CHECK, 0, cmd_check, "[--feature NAME]",
+	  "say whether this kernel has what is needed" },
+	{ "pre-dump", VERB_PRE_DUMP, 0, NULL, NULL, NULL },
+	{ "page-server", VERB_PAGE_SERVER, 0, NULL, NULL, NULL },
+	{ "lazy-pages", VERB_LAZY_PAGES, 0, NULL, NULL, NULL },
+	{ "service", VERB_SERVICE, 0, NULL, NULL, NULL },
+	{ "swrk", VERB_SWRK, 1, NULL, NULL, NULL },
+	{ "dedup", VERB_DEDUP, 0, NULL, NULL, NULL },
+	{ "cpuinfo", VERB_CPUINFO, 1, NULL, NULL, NULL },
+	{ "show", VERB_SHOW, 1, NULL, NULL, NULL },
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const char *program = "ckpt";
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static void print_commands(FILE *out)
+{
+	fprintf(out, "Usage: %s COMMAND [OPTION]...\n\nCommands:\n", program);
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (commands[i].run)
+			fprintf(out, "  %-8s %-18s %s\n", commands[i].name, commands[i].arguments,
+				commands[i].help);
+	fprintf(out, "\nKnown, but not supported yet:");
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (!commands[i].run)
+			fprintf(out, " %s", commands[i].name);
+	fputc('\n', out);
+}
+
+static void print_help(const struct command *command)
+{
+	if (command && command->run)
+		printf("Usage: %s %s %s [OPTION]...\n\n%s: %s.\n", program, command->name,
+		       command->arguments, command->name, command->help);
+	else
+		print_commands(stdout);
+	printf("\nOptions (those that are on or off have a form --no-NAME):\n");
+	opt_print_help(&cli_options, command && command->run ? command->verb : VERB_ALL, stdout);
+}
+
+/* The first line is what LXC and others parse. */
+static void print_version(void)
+{
+	printf("Version: %s\n", ckpt_criu_version());
+	printf("crun-criu: %s\n", ckpt_version());
+}
+
+static int no_command(struct err *err)
+{
+	int r = err_usage(err, "no command given");
+
+	err_hint(err, "try '%s --help'", program);
+	return r;
+}
+
+static int run_command(struct cli *cli, struct err *err)
+{
+	char **words = cli->rest.words.v;
+	size_t n = cli->rest.words.n;
+	const struct command *c = n ? find_command(words[0]) : NULL;
+	int r;
+
+	if (cli->version || cli->help) {
+		cli->version ? print_version() : print_help(c);
+		return 0;
+	}
+	if (!n)
+		return no_command(err);
+	if (!c) {
+		r = err_usage(err, "unknown command '%s'", words[0]);
+		err_hint(err, "try '%s --help'", program);
+		return r;
+	}
+	if (n - 1 > c->max_words || (cli->rest.command && cli->rest.n_command && !cli->exec_cmd))
+		return err_usage(err, "%s: '%s' is one word too many", c->name,
+				 n - 1 > c->max_words ? words[1 + c->max_words]
+						      : cli->rest.command[0]);
+	if (!c->run)
+		return err_refuse(err, "the command '%s' is not supported yet", c->name);
+	r = cli_refuse_later(cli, c->verb, err);
+	return r < 0 ? r : c->run(cli, err);
+}
+
+static void print_error(const struct err *err)
+{
+	fprintf(stderr, "%s: %s\n", program, err->text);
+	if (err->hint[0])
+		fprintf(stderr, "%s: hint: %s\n", program, err->hint);
+}
+
+int main(int argc, char **argv)
+{
+	cleanup_cli struct cli cli;
+	struct err err = ERR_INIT;
+	int r;
+
+	if (argc > 0 && strcmp(program_invocation_short_name, "criu") == 0)
+		program = "criu";
+	r = cli_parse(&cli, argc, argv, &err);
+	if (r == 0)
+		r = run_command(&cli, &err);
+	if (r >= 0)
+		return r;
+	print_error(&err);
+	return err_exit_status(&err);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Parts of the file workloads that `full` uses too. See files.c. */
+#pragma once
+
+#include "tests/workloads/workload.h"
+
+int deleted_file_setup(void);
+int deleted_file_verify(void);
+
+int file_offsets_setup(void);
+int file_offsets_verify(void);
+
+/* Duplicated descriptors that share an offset, one of them also with a child. */
+int dup_fds_setup(void);
+int dup_fds_verify(void);

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The list of each subject file, in the order of --list. */
+#pragma once
+
+#include "tests/workloads/workload.h"
+
+extern const struct workload basic_workloads[], full_workloads[], thread_workloads[],
+	cpu_workloads[], memory_workloads[], mapping_workloads[], pipe_workloads[],
+	file_workloads[], directory_workloads[], signal_workloads[], timer_workloads[],
+	blocking_workloads[], process_workloads[], event_workloads[], tty_workloads[],
+	ipc_workloads[], identity_workloads[], unix_workloads[], inet_workloads[], many_workloads[];

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* System V objects. They belong to the IPC namespace, so only a container of its own can be saved.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <unistd.h>
+
+#include "tests/workloads/groups.h"
+
+#define SHM_SIZE (256 * 1024)
+#define N_SEMS 5
+#define N_MESSAGES 4
+
+static struct {
+	int attached, detached, sem, msg;
+	unsigned char *p, *second, *ro;
+	key_t key;
+} ipc = { .attached = -1, .detached = -1, .sem = -1, .msg = -1 };
+
+struct message {
+	long type;
+	unsigned char data[500];
+};
+
+static size_t message_size(int i)
+{
+	return (size_t)(100 + 50 * i);
+}
+
+static int messages_send(void)
+{
+	for (int i = 0; i < N_MESSAGES; i++) {
+		struct message m = { .type = 10 - i };
+
+		pattern_fill(m.data, sizeof(m.data), 300 + (uint64_t)i);
+		if (msgsnd(ipc.msg, &m, message_size(i), IPC_NOWAIT) < 0)
+			return fail_errno("msgsnd");
+	}
+	return WL_OK;
+}
+
+static int shm_setup(void)
+{
+	ipc.attached = shmget(ipc.key, SHM_SIZE, IPC_CREAT | IPC_EXCL | 0640);
+	ipc.detached = shmget(ipc.key + 1, SHM_SIZE, IPC_CREAT | IPC_EXCL | 0600);
+	if (ipc.attached < 0 || ipc.detached < 0)
+		return fail_errno("shmget");
+	ipc.p = shmat(ipc.detached, NULL, 0);
+	if (ipc.p == (void *)-1)
+		return fail_errno("shmat");
+	pages_fill(ipc.p, SHM_SIZE, 70);
+	shmdt(ipc.p);
+	ipc.p = shmat(ipc.attached, NULL, 0);
+	ipc.second = shmat(ipc.attached, NULL, 0);
+	ipc.ro = shmat(ipc.attached, NULL, SHM_RDONLY);
+	if (ipc.p == (void *)-1 || ipc.second == (void *)-1 || ipc.ro == (void *)-1)
+		return fail_errno("shmat");
+	pages_fill(ipc.p, SHM_SIZE, 71);
+	return WL_OK;
+}
+
+static int ipc_setup(void)
+{
+	unsigned short values[N_SEMS] = { 0, 1, 200, 3000, 32767 };
+
+	ipc.key = 0x51000000 + getpid() * 4;
+	if (shm_setup() != WL_OK)
+		return WL_FAIL;
+	ipc.sem = semget(ipc.key, N_SEMS, IPC_CREAT | IPC_EXCL | 0604);
+	ipc.msg = msgget(ipc.key, IPC_CREAT | IPC_EXCL | 0620);
+	if (ipc.sem < 0 || ipc.msg < 0)
+		return fail_errno("semget or msgget");
+	if (semctl(ipc.sem, 0, SETALL, values) < 0)
+		return fail_errno("SETALL");
+	return messages_send();
+}
+
+static int shm_verify(void)
+{
+	struct shmid_ds ds;
+	unsigned char *p;
+	int r;
+
+	if (shmget(ipc.key, 0, 0) != ipc.attached || shmget(ipc.key + 1, 0, 0) != ipc.detached)
+		return fail("the keys lead to other segments");
+	if (shmctl(ipc.attached, IPC_STAT, &ds) < 0 || ds.shm_segsz != SHM_SIZE ||
+	    (ds.shm_perm.mode & 0777) != 0640 || ds.shm_nattch != 3)
+		return fail("segment: size %zu, mode %o, %lu attached", ds.shm_segsz,
+			    ds.shm_perm.mode, (unsigned long)ds.shm_nattch);
+	if (pages_check(ipc.p, SHM_SIZE, 71, "attached segment") != WL_OK)
+		return WL_FAIL;
+	ipc.p[5] ^= 0xff;
+	r = ipc.second[5] == ipc.p[5] && ipc.ro[5] == ipc.p[5];
+	ipc.p[5] ^= 0xff;
+	if (!r)
+		return fail("the attachments are not one and the same memory");
+	p = shmat(ipc.detached, NULL, 0);
+	if (p == (void *)-1)
+		return fail_errno("shmat");
+	r = pages_check(p, SHM_SIZE, 70, "detached segment");
+	shmdt(p);
+	return r;
+}
+
+static int sem_verify(void)
+{
+	static const unsigned short want[N_SEMS] = { 0, 1, 200, 3000, 32767 };
+	struct sembuf no_wait = { 0, -1, IPC_NOWAIT };
+	unsigned short values[N_SEMS];
+	struct semid_ds ds;
+
+	if (semget(ipc.key, 0, 0) != ipc.sem)
+		return fail("the key leads to another semaphore set");
+	if (semctl(ipc.sem, 0, IPC_STAT, &ds) < 0 || ds.sem_nsems != N_SEMS ||
+	    (ds.sem_perm.mode & 0777) != 0604)
+		return fail("semaphore set: %lu, mode %o", (unsigned long)ds.sem_nsems,
+			    ds.sem_perm.mode);
+	if (semctl(ipc.sem, 0, GETALL, values) < 0 || memcmp(values, want, sizeof(want)))
+		return fail("the values of the semaphores changed");
+	if (semop(ipc.sem, &no_wait, 1) == 0 || errno != EAGAIN)
+		return fail("a semaphore at 0 can be taken");
+	return WL_OK;
+}
+
+/* In the order in which they were sent, then sent again. */
+static int msg_verify(void)
+{
+	struct msqid_ds ds;
+
+	if (msgget(ipc.key, 0) != ipc.msg)
+		return fail("the key leads to another message queue");
+	if (msgctl(ipc.msg, IPC_STAT, &ds) < 0 || ds.msg_qnum != N_MESSAGES ||
+	    (ds.msg_perm.mode & 0777) != 0620)
+		return fail("message queue: %lu messages, mode %o", (unsigned long)ds.msg_qnum,
+			    ds.msg_perm.mode);
+	for (int i = 0; i < N_MESSAGES; i++) {
+		struct message m;
+		ssize_t n = msgrcv(ipc.msg, &m, sizeof(m.data), 0, IPC_NOWAIT);
+
+		if (n != (ssize_t)message_size(i) || m.type != 10 - i)
+			return fail("message %d has %zd bytes, type %ld", i, n, m.type);
+		if (pattern_check(m.data, message_size(i), 300 + (uint64_t)i, "message") != WL_OK)
+			return WL_FAIL;
+	}
+	return messages_send();
+}
+
+static int ipc_verify(void)
+{
+	int r = shm_verify();
+
+	if (r == WL_OK)
+		r = sem_verify();
+	return r == WL_OK ? msg_verify() : r;
+}
+
+static void ipc_teardown(void)
+{
+	shmctl(ipc.attached, IPC_RMID, NULL);
+	shmctl(ipc.detached, IPC_RMID, NULL);
+	semctl(ipc.sem, 0, IPC_RMID);
+	msgctl(ipc.msg, IPC_RMID, NULL);
+}
+
+const struct workload ipc_workloads[] = {
+	{ "sysvipc", "System V memory, semaphores and messages (needs its own IPC namespace)", NULL,
+	  ipc_setup, ipc_verify, NULL, 0, ipc_teardown },
+	{ 0 },
+};
