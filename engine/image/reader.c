@@ -11,6 +11,7 @@
 
 #include "engine/base/cleanup.h"
 #include "engine/image/image-priv.h"
+#include "engine/image/nesting.h"
 
 struct image_reader {
 	char *name;
@@ -125,6 +126,9 @@ int image_next(struct image_reader *r, const ProtobufCMessageDescriptor *desc, v
 		return 0;
 	if (read_u32(r, &len) < 0 || len > image_left(r))
 		return err_image(err, "image '%s': record at offset %zu ends after the file",
+				 r->name, start);
+	if (!nesting_bounded(desc, r->map + r->pos, len))
+		return err_image(err, "image '%s': record at offset %zu nests messages too deep",
 				 r->name, start);
 	msg = protobuf_c_message_unpack(desc, NULL, len, r->map + r->pos);
 	if (!msg)
