@@ -52,7 +52,7 @@ static bool take_value(struct wire *w, unsigned int type, uint64_t *ret_len)
 static bool bounded(const ProtobufCMessageDescriptor *desc, struct wire w, unsigned int depth)
 {
 	const ProtobufCFieldDescriptor *field;
-	uint64_t key, len;
+	uint64_t key, len = 0;
 
 	if (depth > NESTING_MAX)
 		return false;
