@@ -67,6 +67,21 @@ static int set_perms(int fd, const char *name, const CgroupPerms *perms)
 	return 0;
 }
 
+int cg_apply_devices(const struct cgroups_plan *p, const struct cg_pdir *d, int fd, struct err *err)
+{
+	for (size_t i = 0; d->created && i < d->entry->n_properties; i++) {
+		const CgroupPropEntry *e = d->entry->properties[i];
+		int r;
+
+		if (strcmp(e->name, "devices.list") || cg_devices_is_all(e->value))
+			continue;
+		r = cg_devices_begin_list(fd);
+		if (r < 0)
+			return story(p, d, r, "preparing", e, err);
+	}
+	return 0;
+}
+
 int cg_apply_perms(const struct cgroups_plan *p, const struct cg_pdir *d, int fd, struct err *err)
 {
 	int r;

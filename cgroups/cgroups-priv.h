@@ -221,6 +221,13 @@ int cg_prop_write(int dirfd, bool unified, const char *name, const char *value);
 /* Whether a devices.list allows everything. */
 bool cg_devices_is_all(const char *value);
 
+/*
+ * Makes the list of a new group one that allows by its lines instead of all without lines, though
+ * for now they allow everything. The kernel does that only before the group has children; the lines
+ * that it is to have are written when the tasks have been made.
+ */
+int cg_devices_begin_list(int dirfd);
+
 static inline void cleanup_arenap(struct arena *a)
 {
 	arena_done(a);

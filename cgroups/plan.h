@@ -83,6 +83,10 @@ int cg_apply_perms(const struct cgroups_plan *plan, const struct cg_pdir *dir, i
 int cg_apply_props(const struct cgroups_plan *plan, const struct cg_pdir *dir, int fd,
 		   enum cg_prop_stage stage, struct err *err);
 
+/* apply.c: what a list of devices needs before the group, which was just made, has children. */
+int cg_apply_devices(const struct cgroups_plan *plan, const struct cg_pdir *dir, int fd,
+		     struct err *err);
+
 /* "group '/a' of the cgroup v1 hierarchy 'cpu'" in buf. */
 const char *cg_dir_text(const struct cgroups_plan *plan, size_t hier, const char *path,
 			char buf[static 512]);

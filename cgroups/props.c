@@ -243,13 +243,29 @@ bool cg_devices_is_all(const char *value)
 	return !strncmp(value, "a ", 2) || !strcmp(value, "a");
 }
 
-/* The list cannot be written: all is denied first, then what it has is allowed line by line. */
-static int write_devices(int dirfd, const char *value)
+/*
+ * A list is not written but changed. While a group has no children, denying all begins a new one;
+ * the kernel refuses that to a group with children, whose list then is emptied line by line.
+ */
+static int write_devices(int dirfd, const char *now, const char *value)
 {
 	bool all = cg_devices_is_all(value);
 	int r = io_write_file(dirfd, all ? "devices.allow" : "devices.deny", "a", 1);
 
+	if (r == -EINVAL && !all && now && !cg_devices_is_all(now))
+		r = write_lines(dirfd, "devices.deny", now, write_plain);
 	return r < 0 || all ? r : write_lines(dirfd, "devices.allow", value, write_plain);
+}
+
+int cg_devices_begin_list(int dirfd)
+{
+	cleanup_buf struct buf now = BUF_INIT;
+	int r = cg_prop_read(dirfd, NULL, "devices.list", &now);
+
+	if (r < 0 || !now.data || !cg_devices_is_all(now.data))
+		return r;
+	r = io_write_file(dirfd, "devices.deny", "a", 1);
+	return r < 0 ? r : write_lines(dirfd, "devices.allow", "c *:* rwm\nb *:* rwm", write_plain);
 }
 
 /* "cpu memory" is written as "+cpu +memory"; what is enabled beyond that stays. */
@@ -285,7 +301,7 @@ int cg_prop_write(int dirfd, bool unified, const char *name, const char *value)
 	if (r == 0 && now.data && !strcmp(now.data, value))
 		return 0;
 	if (flags & CG_PROP_DEVICES)
-		return write_devices(dirfd, value);
+		return write_devices(dirfd, now.data, value);
 	if (flags & CG_PROP_CONTROLLERS)
 		return write_controllers(dirfd, value);
 	if (flags & CG_PROP_IFPRIO)

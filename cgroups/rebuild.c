@@ -169,7 +169,9 @@ static int prepare_dir(struct cgroups_plan *p, struct cg_pdir *d, struct err *er
 	if (!cg_plan_wants_props(p, d) || cg_dir_is_machine_root(fd))
 		return 0;
 	r = cg_apply_perms(p, d, fd, err);
-	return r < 0 ? r : cg_apply_props(p, d, fd, CG_PROP_EARLY, err);
+	if (r == 0)
+		r = cg_apply_props(p, d, fd, CG_PROP_EARLY, err);
+	return r < 0 ? r : cg_apply_devices(p, d, fd, err);
 }
 
 /* Every directory is opened once, however many sets are in it. */

@@ -151,7 +151,9 @@ static int load_surroundings(struct restore *r, struct err *err)
 					  .log = r->log };
 	int n = ns_load(r, err);
 
-	return n == 0 ? cgroups_load(r->images_fd, &args, &r->cgroups, err) : n;
+	if (n == 0)
+		n = cgroups_load(r->images_fd, &args, &r->cgroups, err);
+	return n == 0 ? tree_check_cgroups(r, err) : n;
 }
 
 static int step_load(void *ctx, struct err *err)

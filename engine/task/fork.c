@@ -171,21 +171,13 @@ static int fork_root(struct restore *r, struct err *err)
 	return err->code;
 }
 
-static uint32_t cgroup_set(const struct restore_task *t)
-{
-	const CoreEntry *core = t->threads.v[0]->core;
-
-	if (core->thread_core && core->thread_core->has_cg_set)
-		return core->thread_core->cg_set;
-	return core->tc && core->tc->has_cg_set ? core->tc->cg_set : 0;
-}
-
 static int enter_cgroups(struct restore *r, struct restore_task *t, struct err *err)
 {
-	uint32_t set = cgroup_set(t);
+	uint32_t set = thread_cgroup_set(t->threads.v[0]);
 
 	/* a child is born where its parent is */
-	if (!r->cgroups || t->dead || (t->parent && cgroup_set(t->parent) == set))
+	if (!r->cgroups || t->dead ||
+	    (t->parent && thread_cgroup_set(t->parent->threads.v[0]) == set))
 		return 0;
 	return cgroups_enter(r->cgroups, set, t->pid, err);
 }
@@ -198,7 +190,8 @@ static int place_root(struct restore *r, struct err *err)
 	if (r->new_ns & CLONE_NEWUSER)
 		n = ns_write_user_maps(r, root->pid, err);
 	if (n == 0 && r->cgroups && r->new_ns & CLONE_NEWCGROUP)
-		n = cgroups_enter_ns_root(r->cgroups, cgroup_set(root), root->pid, err);
+		n = cgroups_enter_ns_root(r->cgroups, thread_cgroup_set(root->threads.v[0]),
+					  root->pid, err);
 	if (n < 0)
 		return n;
 	open_stage(r, STAGE_BORN);

@@ -10,6 +10,18 @@ int tree_load(struct restore *r, struct err *err) __attribute__((warn_unused_res
 /* Runs check() of all attributes. After the seccomp and file images are loaded. */
 int tree_check_attrs(struct restore *r, struct err *err) __attribute__((warn_unused_result));
 
+/* ---- control groups (place.c) ---- */
+
+/* The set of groups that the images give a thread; 0: none. */
+uint32_t thread_cgroup_set(const struct restore_thread *th);
+
+/* Checks that cgroup.img knows the set of every living thread. */
+int tree_check_cgroups(struct restore *r, struct err *err) __attribute__((warn_unused_result));
+
+/* Moves the threads that are not in their leader's groups, where all of them begin. */
+int threads_enter_cgroups(struct restore *r, struct restore_task *task, struct err *err)
+	__attribute__((warn_unused_result));
+
 /* ---- builders (builder.c) ---- */
 
 /*

@@ -107,7 +107,7 @@ static int make_threads(struct restore *r, struct restore_task *task, const stru
 		n = program_run(&task->threads.v[0]->t, s, &p, adopt_thread, &a, err);
 	}
 	program_done(&p);
-	return n;
+	return n == 0 ? threads_enter_cgroups(r, task, err) : n;
 }
 
 static int put_attrs(struct restore *r, struct restore_thread *th, const struct scratch *s,
