@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "engine/base/err.h"
@@ -162,6 +163,16 @@ struct ckpt_feature {
 /* Probes every kernel feature. *ret is an array that the caller frees with free(); its texts are
  * constant. */
 int ckpt_check(struct ckpt_feature **ret, size_t *ret_n, struct err *err)
+	__attribute__((warn_unused_result));
+
+struct ckpt_show_options {
+	const char *fields; /* comma list of dotted paths ("pid,tc.comm"), or NULL: all */
+	bool json;
+};
+
+/* Writes the content of one image file to out, as text for people or as one JSON object. What is
+ * in it is told by the file's magic; a file without one (pages, tables) by its name. */
+int ckpt_show(const char *file, const struct ckpt_show_options *opts, FILE *out, struct err *err)
 	__attribute__((warn_unused_result));
 
 /* "4.2", the version of CRIU whose images and messages this engine reads and writes. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* ckpt: the engine's own command, with CRIU's command line. Also installed under the name criu. */
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,7 +27,8 @@ static const struct command {
 	{ "swrk", VERB_SWRK, 1, NULL, NULL, NULL },
 	{ "dedup", VERB_DEDUP, 0, NULL, NULL, NULL },
 	{ "cpuinfo", VERB_CPUINFO, 1, NULL, NULL, NULL },
-	{ "show", VERB_SHOW, 1, NULL, NULL, NULL },
+	{ "show", VERB_SHOW, SIZE_MAX, cmd_show, "FILE... [-F FIELDS]",
+	  "show what is in image files" },
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

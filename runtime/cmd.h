@@ -7,3 +7,4 @@
 int cmd_dump(struct cli *cli, struct err *err);
 int cmd_restore(struct cli *cli, struct err *err);
 int cmd_check(struct cli *cli, struct err *err);
+int cmd_show(struct cli *cli, struct err *err);

@@ -193,6 +193,14 @@ static const struct opt options[] = {
 	CALL("all", 0, VERB_CHECK, NULL, set_check_all, "both of these"),
 	CALL("ms", 0, VERB_CHECK, NULL, set_ms, NULL),
 
+	/* show */
+	{ "file", 'f', OPT_CALL, VERB_SHOW | LINE, "FILE", IN(show_files), set_word,
+	  "show this image" },
+	{ "image", 'i', OPT_CALL, VERB_SHOW | LINE, "FILE", IN(show_files), set_word, NULL },
+	TEXT("fields", 'F', VERB_SHOW | LINE, "PATH,...", show_fields,
+	     "show these fields alone: names, with dots between those of nested ones"),
+	FLAG("json", VERB_SHOW | LINE, show_json, "show JSON instead of text"),
+
 	/* what changes nothing here */
 	NOTHING("deprecated", VERB_ALL, NULL),
 	LATER("log-pid", BOTH, NULL),
@@ -235,6 +243,7 @@ void cli_done(struct cli *cli)
 	vec_free(&cli->enable_fs);
 	vec_free(&cli->features);
 	vec_free(&cli->scripts);
+	vec_free(&cli->show_files);
 	vec_free(&cli->inherit_fds);
 	vec_free(&cli->join_ns);
 	opt_rest_done(&cli->rest);

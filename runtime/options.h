@@ -42,6 +42,9 @@ struct cli {
 	bool check_extra, check_experimental, check_all;
 	bool no_default_config;
 	const char *config_file;
+	VEC(const char *) show_files;
+	const char *show_fields;
+	bool show_json;
 
 	struct opt_rest rest;	     /* words and unsupported options of the command line */
 	struct opt_rest config_rest; /* the latter of the configuration files */
