@@ -36,6 +36,14 @@ const struct opt *opt_find(const struct opt_table *table, const char *name, size
 	return NULL;
 }
 
+const struct opt *opt_find_rpc(const struct opt_table *table, unsigned int field)
+{
+	for (size_t i = 0; field && i < table->n; i++)
+		if (table->v[i].rpc == field)
+			return &table->v[i];
+	return NULL;
+}
+
 static const struct opt *find_letter(const struct opt_table *table, char letter)
 {
 	for (size_t i = 0; i < table->n; i++)
@@ -153,9 +161,8 @@ static int note_later(struct opt_rest *rest, const struct opt *opt, struct err *
 	return 0;
 }
 
-/* The one place where an option takes effect, from wherever it comes. */
-static int apply(const struct opt *opt, void *target, const char *value, struct opt_rest *rest,
-		 struct err *err)
+int opt_apply(const struct opt *opt, void *target, const char *value, struct opt_rest *rest,
+	      struct err *err)
 {
 	void *at = (char *)target + opt->offset;
 	long long number = 0;
@@ -231,7 +238,7 @@ static int take_long(struct parser *p, const char *text, const char *name)
 		if (r < 0)
 			return r;
 	}
-	return apply(opt, p->target, value, p->rest, p->err);
+	return opt_apply(opt, p->target, value, p->rest, p->err);
 }
 
 /* "-t", "-t12", "-Rj", "-vvvv": letters up to the first that takes a value. */
@@ -254,7 +261,7 @@ static int take_letters(struct parser *p, const char *text)
 					return r;
 			}
 		}
-		r = apply(opt, p->target, value, p->rest, p->err);
+		r = opt_apply(opt, p->target, value, p->rest, p->err);
 		if (r < 0 || last)
 			return r;
 	}
@@ -373,7 +380,7 @@ static int config_line(const struct opt_table *table, void *target, char *line,
 		return err_usage(err, "option '%s' requires an argument", name);
 	if (value && (no || (!takes_value(opt) && opt->type == OPT_CALL)))
 		return err_usage(err, "option '%s' takes no value", name);
-	return apply(opt, target, no ? "false" : value, rest, err);
+	return opt_apply(opt, target, no ? "false" : value, rest, err);
 }
 
 int opt_parse_config(const struct opt_table *table, void *target, const char *file, char *text,

@@ -26,7 +26,8 @@ enum opt_type {
 /* A word starting with "[" is optional and only taken when attached: --NAME=WORD, -xWORD. */
 struct opt {
 	const char *name;
-	char letter; /* 0: none */
+	unsigned int rpc; /* number of its field in a request; 0: none */
+	char letter;	  /* 0: none */
 	enum opt_type type;
 	unsigned int verbs; /* bits, of the caller's choice */
 	const char *value;  /* the word for its value in help texts; NULL: takes none */
@@ -69,6 +70,16 @@ void opt_rest_done(struct opt_rest *rest);
  */
 int opt_parse_config(const struct opt_table *table, void *target, const char *file, char *text,
 		     struct opt_rest *ret, struct err *err) __attribute__((warn_unused_result));
+
+/*
+ * Lets one option take effect, from wherever it comes. value is borrowed, and NULL for an option
+ * that was given without one. 0 or a negative errno with err filled (ERR_USAGE).
+ */
+int opt_apply(const struct opt *opt, void *target, const char *value, struct opt_rest *rest,
+	      struct err *err) __attribute__((warn_unused_result));
+
+/* The option with that field in requests, or NULL. */
+const struct opt *opt_find_rpc(const struct opt_table *table, unsigned int field);
 
 /* The option of that long name, or NULL. */
 const struct opt *opt_find(const struct opt_table *table, const char *name, size_t len);

@@ -45,6 +45,8 @@ struct cli {
 	VEC(const char *) show_files;
 	const char *show_fields;
 	bool show_json;
+	const char *address;	 /* service: path of its socket */
+	const char *socket_mode; /* service: permissions of that, in octal */
 
 	struct opt_rest rest;	     /* words and unsupported options of the command line */
 	struct opt_rest config_rest; /* the latter of the configuration files */
@@ -60,7 +62,15 @@ extern const struct opt_table cli_options;
 int cli_parse(struct cli *cli, int argc, char **argv, struct err *err)
 	__attribute__((warn_unused_result));
 
-/* Reads one configuration file on top. A missing one is an error if it is required. */
+/*
+ * Starts with what the configuration files say: the default ones, and the one named by
+ * $CRIU_CONFIG_FILE. With no_default the latter alone. Files that are not there or may not be read
+ * are left out. 0 or a negative errno with err filled; cli_done() in either case.
+ */
+int cli_start(struct cli *cli, bool no_default, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* Reads one configuration file on top. One that cannot be read is an error if it is required. */
 int cli_read_config(struct cli *cli, const char *path, bool required, struct err *err)
 	__attribute__((warn_unused_result));
 

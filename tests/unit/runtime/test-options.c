@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/lib/test.h"
@@ -314,6 +315,49 @@ TEST(the_command_line_wins)
 	unlink(path);
 	check_int(parse(line), -ENOENT);
 	check(strstr(err.text, path) != NULL);
+}
+
+TEST(files_that_nobody_named_may_be_unreadable)
+{
+	char home[] = "/tmp/ckpt-test-XXXXXX", path[128];
+	struct cli c;
+
+	check(mkdtemp(home) != NULL);
+	setenv("HOME", home, 1);
+	/* a directory stands for a file that may not be read: root may read all others */
+	snprintf(path, sizeof(path), "%s/.criu", home);
+	check_int(mkdir(path, 0700), 0);
+	snprintf(path, sizeof(path), "%s/.criu/default.conf", home);
+	check_int(mkdir(path, 0700), 0);
+	setenv("CRIU_CONFIG_FILE", "/nonexistent/x.conf", 1);
+	check_int(cli_start(&c, false, &err), 0);
+	cli_done(&c);
+	check_int(rmdir(path), 0);
+	check_int(symlink("/proc/self/environ", path), 0);
+	check_int(cli_start(&c, false, &err), -EINVAL);
+	check(strstr(err.text, "default.conf") != NULL);
+	cli_done(&c);
+	check_int(cli_start(&c, true, &err), 0);
+	cli_done(&c);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/.criu", home);
+	rmdir(path);
+	rmdir(home);
+	unsetenv("CRIU_CONFIG_FILE");
+}
+
+TEST(fields_of_requests)
+{
+	check_str(opt_find_rpc(&cli_options, 8)->name, "file-locks");
+	check_str(opt_find_rpc(&cli_options, 71 - 1)->name, "display-stats");
+	check(!opt_find_rpc(&cli_options, 0));
+	check(!opt_find_rpc(&cli_options, 40));
+	for (size_t i = 0; i < cli_options.n; i++)
+		for (size_t j = i + 1; j < cli_options.n; j++)
+			if (cli_options.v[i].rpc && cli_options.v[i].rpc == cli_options.v[j].rpc)
+				test_fail(__FILE__, __LINE__, "%s and %s share field %u",
+					  cli_options.v[i].name, cli_options.v[j].name,
+					  cli_options.v[i].rpc);
 }
 
 TEST(table_is_sound)
