@@ -199,12 +199,13 @@ static const struct opt options[] = {
 	CALL("ms", 0, 0, VERB_CHECK, NULL, set_ms, NULL),
 
 	/* show */
-	{ "file", 'f', OPT_CALL, VERB_SHOW | LINE, "FILE", IN(show_files), set_word,
-	  "show this image" },
-	{ "image", 'i', OPT_CALL, VERB_SHOW | LINE, "FILE", IN(show_files), set_word, NULL },
-	TEXT("fields", 'F', VERB_SHOW | LINE, "PATH,...", show_fields,
+	{ .name = "file", .letter = 'f', .type = OPT_CALL, .verbs = VERB_SHOW | LINE, .value = "FILE",
+	  .offset = IN(show_files), .set = set_word, .help = "show this image" },
+	{ .name = "image", .letter = 'i', .type = OPT_CALL, .verbs = VERB_SHOW | LINE, .value = "FILE",
+	  .offset = IN(show_files), .set = set_word },
+	TEXT("fields", 0, 'F', VERB_SHOW | LINE, "PATH,...", show_fields,
 	     "show these fields alone: names, with dots between those of nested ones"),
-	FLAG("json", VERB_SHOW | LINE, show_json, "show JSON instead of text"),
+	FLAG("json", 0, VERB_SHOW | LINE, show_json, "show JSON instead of text"),
 
 	/* what changes nothing here */
 	NOTHING("deprecated", 0, VERB_ALL, NULL),
