@@ -344,6 +344,7 @@ static void done(struct restore *r)
 	op_close(&r->engine_socket);
 	restore_files_done(r);
 	shmem_load_done(r);
+	sysv_done(r);
 	ns_done(r);
 	mounts_plan_free(r->mounts);
 	cgroups_plan_free(r->cgroups);

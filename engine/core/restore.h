@@ -25,6 +25,7 @@ struct FsEntry;
 struct TaskKobjIdsEntry;
 struct restore_files;
 struct restore_shmem;
+struct restore_sysv;
 struct restore_ghosts;
 struct restore_seccomp;
 struct restore_ns;
@@ -87,6 +88,7 @@ struct restore {
 	uint64_t new_ns;		  /* CLONE_NEW* flags of the namespaces to make */
 	struct restore_files *files;
 	struct restore_shmem *shmem;
+	struct restore_sysv *sysv;
 	struct restore_ghosts *ghosts;
 	struct restore_seccomp *seccomp;
 	struct restore_ns *ns;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Memory with a descriptor (memfd_create). The memory is one object (memfd.img, pages as of shared
- * memory), and every opened file of it another. Images may have shared anonymous memory in this
- * form too, under the kernel's name for it.
+ * Memory with a file behind it: of memfd_create(2), and what the kernel makes for shared anonymous
+ * mappings, which has a name of the kernel's and can be opened through map_files. The memory is one
+ * object (memfd.img, pages as of shared memory), and every opened file of it another.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/memfd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,6 +20,7 @@
 #include "engine/files/kinds.h"
 #include "engine/mem/load.h"
 #include "engine/mem/mem.h"
+#include "engine/ns/ns.h"
 #include "proto/files.pb-c.h"
 
 /* Since 5.1 and 6.3. */
@@ -32,14 +35,24 @@
 	(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | \
 	 F_SEAL_EXEC)
 
-#define HUGETLBFS_FS_MAGIC 0x958458f6
+static const char prefix[] = "/memfd:", mark[] = " (deleted)";
 
-static const char prefix[] = "/memfd:";
+/* The kernel's names for the files of shared anonymous memory, of ordinary and of huge pages. */
+static const char anonymous[] = "/dev/zero", anonymous_huge[] = "/anon_hugepage";
 
 static bool claims(const struct fd_facts *f)
 {
-	return strncmp(f->link, prefix, sizeof(prefix) - 1) == 0 && S_ISREG(f->st.st_mode) &&
-	       !(f->flags & O_PATH);
+	size_t n = strlen(f->link), m = sizeof(mark) - 1;
+
+	if (!S_ISREG(f->st.st_mode) || f->flags & O_PATH || n < m ||
+	    (f->fs_magic != TMPFS_MAGIC && f->fs_magic != HUGETLBFS_MAGIC))
+		return false;
+	if (strncmp(f->link, prefix, sizeof(prefix) - 1) == 0)
+		return true;
+	n -= m;
+	return strcmp(f->link + n, mark) == 0 &&
+	       ((n == sizeof(anonymous) - 1 && memcmp(f->link, anonymous, n) == 0) ||
+		(n == sizeof(anonymous_huge) - 1 && memcmp(f->link, anonymous_huge, n) == 0));
 }
 
 /* ---- dump ---- */
@@ -56,62 +69,21 @@ struct dump_memfds {
 	uint32_t last_id;
 };
 
-/* The bytes that are there; what is in the gaps reads as zeros. */
-static int copy_data(struct page_writer *w, int fd, uint64_t size, const uint8_t *map,
-		     struct err *err)
-{
-	off_t at = 0, end;
-
-	while ((at = lseek(fd, at, SEEK_DATA)) >= 0) {
-		uint64_t from = (uint64_t)at & ~(uint64_t)(IMAGE_PAGE_SIZE - 1);
-		int r;
-
-		end = lseek(fd, at, SEEK_HOLE);
-		if (end < 0)
-			return err_sys(err, -errno, "finding the data of a memfd");
-		r = page_writer_copy(w, getpid(), (uint64_t)(uintptr_t)map + from, from,
-				     ((uint64_t)end - from + IMAGE_PAGE_SIZE - 1) / IMAGE_PAGE_SIZE,
-				     true, err);
-		if (r < 0)
-			return r;
-		at = end;
-	}
-	return errno == ENXIO ? 0 : err_sys(err, -errno, "finding the data of a memfd");
-}
-
-static int write_pages(struct dump *d, int fd, uint64_t ino, uint64_t size, struct err *err)
-{
-	struct page_writer *w = NULL;
-	void *map = NULL;
-	char name[64];
-	int r;
-
-	snprintf(name, sizeof(name), "pagemap-shmem-%lu.img", (unsigned long)ino);
-	if (size) {
-		map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
-		if (map == MAP_FAILED)
-			return err_sys(err, -errno, "mapping a memfd");
-	}
-	r = page_writer_new(d, IMG_SHMEM_PAGEMAP, name, &w, err);
-	if (r == 0 && size)
-		r = copy_data(w, fd, size, map, err);
-	if (r == 0)
-		r = page_writer_finish(w, err);
-	page_writer_free(w);
-	if (map)
-		munmap(map, size);
-	return r;
-}
-
 static char *plain_name(struct dump *d, const char *link)
 {
-	static const char mark[] = " (deleted)";
-	char *name = arena_strdup(&d->arena, link + sizeof(prefix) - 1);
+	bool named = strncmp(link, prefix, sizeof(prefix) - 1) == 0;
+	char *name = arena_strdup(&d->arena, named ? link + sizeof(prefix) - 1 : link);
 	size_t n = name ? strlen(name) : 0, m = sizeof(mark) - 1;
 
 	if (n >= m && strcmp(name + n - m, mark) == 0)
 		name[n - m] = '\0';
 	return name;
+}
+
+/* MFD_HUGE_2MB and its like; the block of such a file system is one page. */
+static uint32_t huge_size_bits(const struct stat *st)
+{
+	return (uint32_t)__builtin_ctzll((uint64_t)st->st_blksize | 1ull << 63) << MFD_HUGE_SHIFT;
 }
 
 static int write_memory(struct dump *d, struct file_ref *ref, struct dumped_memfd *m,
@@ -121,7 +93,7 @@ static int write_memory(struct dump *d, struct file_ref *ref, struct dumped_memf
 	MemfdInodeEntry e = MEMFD_INODE_ENTRY__INIT;
 	cleanup_fd int fd = -EBADF;
 	char self[40];
-	int seals;
+	int seals, r;
 
 	/* an own description: the position of the task's must not move */
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", ref->lfd);
@@ -132,17 +104,21 @@ static int write_memory(struct dump *d, struct file_ref *ref, struct dumped_memf
 	e.name = plain_name(d, ref->facts.link);
 	if (!e.name)
 		return err_nomem(err);
-	e.uid = st->st_uid;
-	e.gid = st->st_gid;
+	if (ns_inside_uid(d, st->st_uid, &e.uid) < 0 || ns_inside_gid(d, st->st_gid, &e.gid) < 0)
+		return err_refuse(err, "%s: its owner %u:%u is not known in the user namespace",
+				  ref->what, st->st_uid, st->st_gid);
 	e.size = (uint64_t)st->st_size;
-	e.shmid = (uint32_t)st->st_ino;
 	e.seals = (uint32_t)seals;
 	e.inode_id = m->id;
 	e.has_mode = true;
 	e.mode = st->st_mode;
-	if (image_add(image_get(d->images, IMG_MEMFD_INODE, "memfd.img"), &e.base) < 0)
-		return err_nomem(err);
-	return write_pages(d, fd, e.shmid, e.size, err);
+	e.has_hugetlb_flag = ref->facts.fs_magic == HUGETLBFS_MAGIC;
+	if (e.has_hugetlb_flag)
+		e.hugetlb_flag = MFD_HUGETLB | huge_size_bits(st);
+	r = shmem_add(d, take_fd(&fd), st, &e.shmid, err);
+	if (r == 0 && image_add(image_get(d->images, IMG_MEMFD_INODE, "memfd.img"), &e.base) < 0)
+		r = err_nomem(err);
+	return r;
 }
 
 static int find_memory(struct dump *d, struct file_ref *ref, uint32_t *ret_id, struct err *err)
@@ -177,10 +153,6 @@ static int capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct e
 		return err_nomem(err);
 	memfd_file_entry__init(e);
 	fe->memfd = e;
-	if (ref->facts.fs_magic == HUGETLBFS_FS_MAGIC) {
-		dump_refuse(d, ref->task, "%s: '%s' has huge pages", ref->what, ref->facts.link);
-		return KIND_UNSUPPORTED;
-	}
 	e->id = ref->id;
 	e->flags = ref->facts.flags;
 	e->pos = (uint64_t)ref->facts.pos;
@@ -215,9 +187,10 @@ static int check_memory(const MemfdInodeEntry *e, struct err *err)
 		return err_image(err, "image 'memfd.img': seals 0x%x are not known", e->seals);
 	if (strlen(e->name) > 249)
 		return err_image(err, "image 'memfd.img': a name of %zu bytes", strlen(e->name));
-	if (e->hugetlb_flag)
-		return err_refuse(err,
-				  "image 'memfd.img': memory of huge pages cannot be restored yet");
+	if (e->hugetlb_flag & ~(MFD_HUGETLB | (uint32_t)MFD_HUGE_MASK << MFD_HUGE_SHIFT) ||
+	    (e->hugetlb_flag && !(e->hugetlb_flag & MFD_HUGETLB)))
+		return err_image(err, "image 'memfd.img': huge page flag 0x%x is not known",
+				 e->hugetlb_flag);
 	return 0;
 }
 
@@ -308,10 +281,15 @@ static int link_pages(struct restore *r, struct file_obj *obj, struct err *err)
 
 /* ---- in the root builder ---- */
 
-/* The kernel's own file behind a shared anonymous mapping, so that it has its usual name again. */
-static int make_anonymous(uint64_t size)
+/*
+ * The kernel's own file behind a shared anonymous mapping, so that it has its usual name again.
+ * The bits for the size of huge pages are the same in mmap and memfd_create.
+ */
+static int make_anonymous(uint64_t size, uint32_t huge)
 {
-	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int flags = MAP_SHARED | MAP_ANONYMOUS | (huge ? MAP_HUGETLB : 0) |
+		    (int)(huge & (uint32_t)MFD_HUGE_MASK << MFD_HUGE_SHIFT);
+	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
 	uint64_t start = (uint64_t)(uintptr_t)map;
 	char path[64];
 	int fd;
@@ -331,11 +309,16 @@ static int make_memory(const struct memory *m, struct err *err)
 	unsigned int flags = MFD_CLOEXEC | (m->e->seals == F_SEAL_SEAL ? 0 : MFD_ALLOW_SEALING);
 	int fd = -EBADF;
 
-	if (m->e->size && strcmp(m->e->name, "/dev/zero") == 0)
-		fd = make_anonymous(m->e->size);
+	if (m->e->size && strcmp(m->e->name, m->e->hugetlb_flag ? anonymous_huge : anonymous) == 0)
+		fd = make_anonymous(m->e->size, m->e->hugetlb_flag);
 	if (fd < 0)
-		fd = memfd_create(m->e->name, flags);
-	return fd < 0 ? err_sys(err, -errno, "making memfd '%s'", m->e->name) : fd;
+		fd = memfd_create(m->e->name, flags | m->e->hugetlb_flag);
+	if (fd >= 0)
+		return fd;
+	err_sys(err, -errno, "making memfd '%s'", m->e->name);
+	if (m->e->hugetlb_flag)
+		err_hint(err, "it is of huge pages; reserve them with sysctl vm.nr_hugepages");
+	return err->code;
 }
 
 static int fill(struct restore *r, const struct memory *m, int fd, struct err *err)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/mem/areas.h"
 
+#include <linux/mman.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -13,8 +14,6 @@ static bool starts(const char *s, const char *prefix)
 
 static const char *unsupported_flag(const struct proc_vma *vma)
 {
-	if (proc_vma_has(vma, VMF_HT))
-		return "huge page mappings cannot be kept yet";
 	if (proc_vma_has(vma, VMF_UM) || proc_vma_has(vma, VMF_UW) || proc_vma_has(vma, VMF_UI))
 		return "it is registered with a userfaultfd";
 	if (proc_vma_has(vma, VMF_SS))
@@ -29,26 +28,25 @@ static const char *unsupported_flag(const struct proc_vma *vma)
 	return NULL;
 }
 
-static const char *unsupported_path(const char *path, bool shared)
+static const char *unsupported_path(const char *path)
 {
-	if (starts(path, "/dev/zero (deleted)") && !shared)
-		return "a private mapping of shared anonymous memory cannot be kept yet";
-	if (starts(path, "/SYSV"))
-		return "System V shared memory cannot be kept yet";
-	if (starts(path, "/[aio]"))
-		return "AIO rings cannot be kept yet";
 	if (starts(path, "anon_inode:") || starts(path, "/anon_inode:"))
 		return "io_uring and other kernel objects cannot be mapped again";
 	if (starts(path, "socket:"))
 		return "packet socket rings cannot be kept yet";
-	if (starts(path, "/anon_hugepage"))
-		return "huge page mappings cannot be kept yet";
 	if (starts(path, "[uprobes]"))
 		return "it is being probed (uprobes)";
 	if (path[0] == '[' && !starts(path, "[heap]") && !starts(path, "[stack]") &&
 	    !starts(path, "[anon:") && !starts(path, "[anon_shmem:"))
 		return "an area of the kernel that is not known";
 	return NULL;
+}
+
+/* "/SYSV", the key in eight hexadecimal digits, " (deleted)" */
+static bool is_sysv_name(const char *path)
+{
+	return starts(path, "/SYSV") && strspn(path + 5, "0123456789abcdef") == 8 &&
+	       strcmp(path + 13, " (deleted)") == 0;
 }
 
 enum area_kind area_classify(const struct proc_vma *vma, const char **ret_why)
@@ -64,12 +62,26 @@ enum area_kind area_classify(const struct proc_vma *vma, const char **ret_why)
 		return AREA_KIND_VVAR;
 	*ret_why = unsupported_flag(vma);
 	if (!*ret_why)
-		*ret_why = unsupported_path(path, vma->shared);
+		*ret_why = unsupported_path(path);
 	if (*ret_why)
 		return AREA_KIND_UNSUPPORTED;
-	if (vma->shared && (starts(path, "/dev/zero (deleted)") || starts(path, "[anon_shmem:")))
-		return AREA_KIND_SHMEM;
+	if (is_sysv_name(path) && vma->shared)
+		return AREA_KIND_SYSV;
+	if (strcmp(path, "/[aio] (deleted)") == 0)
+		return AREA_KIND_AIO;
+	/* private huge pages have a file that nobody else can reach */
+	if (strcmp(path, "/anon_hugepage (deleted)") == 0 && !vma->shared)
+		return AREA_KIND_ANON;
 	return vma->ino || path[0] == '/' ? AREA_KIND_FILE : AREA_KIND_ANON;
+}
+
+bool area_is_memory_file(const struct proc_vma *vma)
+{
+	const char *path = vma->path;
+
+	return area_is_file(vma) && (starts(path, "/memfd:") || starts(path, "[anon_shmem:") ||
+				     strcmp(path, "/dev/zero (deleted)") == 0 ||
+				     strcmp(path, "/anon_hugepage (deleted)") == 0);
 }
 
 bool area_is_file(const struct proc_vma *vma)
@@ -84,13 +96,14 @@ bool area_has_own_pages(const struct proc_vma *vma)
 	const char *why;
 	enum area_kind kind = area_classify(vma, &why);
 
-	if (kind == AREA_KIND_VDSO)
+	/* the ring holds events that nobody has fetched yet */
+	if (kind == AREA_KIND_VDSO || kind == AREA_KIND_AIO)
 		return true;
 	if (vma->shared || proc_vma_has(vma, VMF_DP))
 		return false;
 	/* a private mapping holds pages of its own only once something was written */
 	return (kind == AREA_KIND_ANON || kind == AREA_KIND_FILE) &&
-	       (vma->anon_kib || vma->swap_kib);
+	       (vma->anon_kib || vma->swap_kib || vma->hugetlb_kib);
 }
 
 uint64_t area_madv(const struct proc_vma *vma)
@@ -123,15 +136,24 @@ uint32_t area_status(const struct proc_vma *vma)
 		return AREA_REGULAR | AREA_VDSO | AREA_ANON_PRIVATE;
 	case AREA_KIND_VVAR:
 		return AREA_REGULAR | AREA_VVAR | AREA_ANON_PRIVATE;
-	case AREA_KIND_SHMEM:
-		return AREA_REGULAR | AREA_ANON_SHARED;
+	case AREA_KIND_SYSV:
+		return AREA_REGULAR | AREA_ANON_SHARED | AREA_SYSVIPC;
+	case AREA_KIND_AIO:
+		return AREA_AIO_RING;
 	case AREA_KIND_FILE:
 		return AREA_REGULAR | (vma->shared ? AREA_FILE_SHARED : AREA_FILE_PRIVATE) |
-		       (starts(vma->path, "/memfd:") ? AREA_MEMFD : 0);
+		       (area_is_memory_file(vma) ? AREA_MEMFD : 0);
 	default:
 		return AREA_REGULAR | AREA_ANON_PRIVATE |
 		       (strcmp(vma->path, "[heap]") == 0 ? AREA_HEAP : 0);
 	}
+}
+
+/* MAP_HUGE_2MB and its like: the logarithm of the size. */
+static uint32_t huge_size_bits(const struct proc_vma *vma)
+{
+	return vma->page_kib ? (uint32_t)(__builtin_ctzll(vma->page_kib) + 10) << MAP_HUGE_SHIFT
+			     : 0;
 }
 
 uint32_t area_map_flags(const struct proc_vma *vma)
@@ -148,5 +170,7 @@ uint32_t area_map_flags(const struct proc_vma *vma)
 		flags |= MAP_LOCKED;
 	if (proc_vma_has(vma, VMF_NR))
 		flags |= MAP_NORESERVE;
+	if (proc_vma_has(vma, VMF_HT))
+		flags |= MAP_HUGETLB | huge_size_bits(vma);
 	return flags;
 }

@@ -8,9 +8,10 @@
 #include "engine/base/proctext-maps.h"
 
 enum area_kind {
-	AREA_KIND_ANON,	 /* private anonymous, heap and stack included */
-	AREA_KIND_FILE,	 /* a file, private or shared */
-	AREA_KIND_SHMEM, /* shared anonymous */
+	AREA_KIND_ANON, /* private anonymous, heap and stack included */
+	AREA_KIND_FILE, /* a file, private or shared; memory with a file behind it included */
+	AREA_KIND_SYSV, /* a System V segment */
+	AREA_KIND_AIO,	/* a ring of kernel asynchronous I/O */
 	AREA_KIND_VDSO,
 	AREA_KIND_VVAR,
 	AREA_KIND_VSYSCALL,
@@ -23,8 +24,14 @@ enum area_kind area_classify(const struct proc_vma *vma, const char **ret_why);
 /* Private pages of it must be stored. */
 bool area_has_own_pages(const struct proc_vma *vma);
 
-/* It maps a file privately or shared (not the kernel's own shared memory). */
+/* It maps a file privately or shared. */
 bool area_is_file(const struct proc_vma *vma);
+
+/*
+ * The file has no path: a memfd, or what the kernel makes behind shared anonymous memory. Two
+ * mappings of it are known to be of one memory by its inode.
+ */
+bool area_is_memory_file(const struct proc_vma *vma);
 
 /* vma_entry.madv of its VmFlags. */
 uint64_t area_madv(const struct proc_vma *vma);

@@ -5,6 +5,7 @@
  * advice.
  */
 #include <errno.h>
+#include <linux/mman.h>
 #include <linux/prctl.h>
 #include <linux/close_range.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include "engine/base/cleanup.h"
 #include "engine/files/restore-files.h"
 #include "engine/mem/load.h"
+#include "engine/mem/mem-priv.h"
 #include "engine/mem/mem.h"
 #include "proto/memory.pb-c.h"
 
@@ -40,9 +42,10 @@ uint64_t mem_program_bound(const struct restore_task *task)
 	for (i = 0; i < mm->n_vmas; i++)
 		advice += (uint64_t)__builtin_popcountll(mm->vmas[i]->madv) +
 			  (mm->vmas[i]->anon_name ? 2 + strlen(mm->vmas[i]->anon_name) / 64 : 0);
-	/* an area: map, protect, lock; a run of pages: an iovec, and a call for a thousand of them
+	/* an area: map, protect, cut, lock; a run of pages: an iovec, and a call for a thousand of
+	 * them
 	 */
-	return ARCH_FRAME_MAX + (mm->n_vmas * 3 + advice + 256) * sizeof(struct arch_step) +
+	return ARCH_FRAME_MAX + (mm->n_vmas * 4 + advice + 256) * sizeof(struct arch_step) +
 	       task->pages->runs.n * (sizeof(struct iovec) + sizeof(struct arch_step)) +
 	       mm->n_mm_saved_auxv * 8 + (64 << 10);
 }
@@ -212,14 +215,16 @@ static void put_area(struct restore *r, struct restore_task *task, const VmaEntr
 		     struct program *p)
 {
 	const uint32_t keep = MAP_SHARED | MAP_PRIVATE | MAP_GROWSDOWN | MAP_NORESERVE | 0x08;
+	const uint32_t huge = MAP_HUGETLB | (uint32_t)MAP_HUGE_MASK << MAP_HUGE_SHIFT;
 	uint32_t flags = (e->flags & keep) | MAP_FIXED_NOREPLACE;
 	uint32_t prot = e->prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
 	int fd = area_fd(r, e), step;
 
 	if (filled_private(task, e))
 		prot |= PROT_WRITE;
+	/* a file of huge pages needs no flag */
 	if (fd < 0)
-		flags |= MAP_ANONYMOUS;
+		flags |= MAP_ANONYMOUS | (e->flags & MAP_HUGETLB ? e->flags & huge : 0);
 	step = prog_syscall(p, "mapping an area", PROG_STOP, SYS_mmap, PN(e->start),
 			    PN(e->end - e->start), PN(prot), PN(flags), PN(fd),
 			    PN(fd < 0 ? 0 : e->pgoff));
@@ -369,9 +374,12 @@ int mem_build_program(struct restore *r, struct restore_task *task, struct err *
 
 	if (n < 0)
 		return err_wrap(err, n, "%s", restore_task_name(r, task));
-	for (i = 0; i < task->mm->n_vmas; i++)
-		if (is_made_by_us(task->mm->vmas[i]))
+	for (i = 0; i < task->mm->n_vmas; i++) {
+		if (task->mm->vmas[i]->status & AREA_SYSVIPC)
+			sysv_put(r, task->mm, i, p);
+		else if (is_made_by_us(task->mm->vmas[i]))
 			put_area(r, task, task->mm->vmas[i], p);
+	}
 	n = put_pages(r, task, p, err);
 	if (n < 0)
 		return err_wrap(err, n, "%s", restore_task_name(r, task));

@@ -11,6 +11,7 @@
 #include "engine/base/io.h"
 #include "engine/files/files.h"
 #include "engine/mem/areas.h"
+#include "engine/mem/mem-priv.h"
 #include "engine/mem/mem.h"
 #include "engine/task/task-asked.h"
 #include "proto/memory.pb-c.h"
@@ -32,6 +33,12 @@ static int open_mapped(struct dump_task *task, const struct proc_vma *vma, uint3
 	return fd < 0 ? -errno : fd;
 }
 
+/* procfs shows the name that a program gave to shared memory instead of that of the file. */
+static const char *file_name(const struct proc_vma *vma)
+{
+	return strncmp(vma->path, "[anon_shmem:", 12) == 0 ? "/dev/zero (deleted)" : vma->path;
+}
+
 static int collect_file(struct dump *d, struct dump_task *task, const struct proc_vma *vma,
 			VmaEntry *e, struct err *err)
 {
@@ -48,7 +55,7 @@ static int collect_file(struct dump *d, struct dump_task *task, const struct pro
 			err_hint(err, "this needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE");
 		return fd;
 	}
-	r = files_add_path(d, task, fd, vma->path, flags, "mapped file", &id, err);
+	r = files_add_path(d, task, fd, file_name(vma), flags, "mapped file", &id, err);
 	if (r < 0)
 		return r;
 	e->shmid = id;
@@ -97,9 +104,8 @@ static int collect_area(struct dump *d, struct dump_task *task, const struct pro
 	case AREA_KIND_FILE:
 		r = collect_file(d, task, vma, e, err);
 		break;
-	case AREA_KIND_SHMEM:
-		e->pgoff = vma->offset;
-		r = shmem_add(d, task, vma, &e->shmid, err);
+	case AREA_KIND_SYSV:
+		r = sysv_collect(d, task, vma, e, err);
 		break;
 	default:
 		break;

@@ -12,6 +12,7 @@
 #include "engine/base/cleanup.h"
 #include "engine/base/io.h"
 #include "engine/files/restore-files.h"
+#include "engine/mem/mem-priv.h"
 #include "engine/mem/mem.h"
 #include "proto/memory.pb-c.h"
 
@@ -22,8 +23,7 @@ static int check_area(const VmaEntry *e, const VmaEntry *before, struct err *err
 		return err_image(err, "it is not a range of pages");
 	if (before && before->end > e->start && !(e->status & AREA_GUARD))
 		return err_image(err, "it overlaps the area before");
-	if (e->status & (AREA_SYSVIPC | AREA_SOCKET | AREA_AIO_RING | AREA_SHADOW_STACK) ||
-	    e->flags & MAP_HUGETLB)
+	if (e->status & (AREA_SOCKET | AREA_AIO_RING | AREA_SHADOW_STACK))
 		return err_refuse(err, "an area of its kind (status 0x%x) cannot be restored yet",
 				  e->status);
 	if (!(e->status & (AREA_REGULAR | AREA_VSYSCALL | AREA_GUARD)))
@@ -42,6 +42,8 @@ static int need_area(struct restore *r, const VmaEntry *e, struct err *err)
 			: e->status & AREA_FILE_SHARED && e->prot & PROT_WRITE ? O_RDWR
 									       : O_RDONLY,
 			err);
+	if (e->status & AREA_SYSVIPC)
+		return sysv_check(r, e, err);
 	if (e->status & AREA_ANON_SHARED) {
 		if (__builtin_add_overflow(e->pgoff, e->end - e->start, &end) || end > 1ull << 47)
 			return err_image(err, "offset 0x%lx is out of range", (long)e->pgoff);

@@ -36,6 +36,14 @@ int shmem_need(struct restore *r, uint64_t shmid, uint64_t size, struct err *err
 	__attribute__((warn_unused_result));
 int shmem_fd(const struct restore *r, uint64_t shmid);
 
+/*
+ * A System V segment that the tasks can attach once they live in their IPC namespace, which tells
+ * it here before mem_load(). size: of an attachment, in whole pages of the segment.
+ */
+int sysv_note(struct restore *r, uint32_t id, uint64_t size, struct err *err)
+	__attribute__((warn_unused_result));
+void sysv_done(struct restore *r);
+
 /* ---- page maps ---- */
 
 struct page_run {

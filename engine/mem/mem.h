@@ -57,13 +57,16 @@ bool mem_has_guards(int pagemap_fd, const struct proc_vma *vma);
 /* An address range of len bytes clear of every area of the task. -ENOMEM if there is none. */
 int mem_find_hole(const struct proc_vmas *vmas, uint64_t len, uint64_t *ret);
 
-/* ---- shared segments (shmem.c) ---- */
+/* ---- shared memory with a file behind it (shmem.c) ---- */
 
-/* Registers the shared segment behind an area, opened through map_files. */
-int shmem_add(struct dump *d, struct dump_task *task, const struct proc_vma *vma,
-	      uint64_t *ret_shmid, struct err *err) __attribute__((warn_unused_result));
+/*
+ * Registers memory (a memfd, shared anonymous memory): its pages are copied with those of the
+ * tasks. fd is a description of its own, open for reading, and is taken. The id names its page map.
+ */
+int shmem_add(struct dump *d, int fd, const struct stat *st, uint32_t *ret_id, struct err *err)
+	__attribute__((warn_unused_result));
 
-/* pagemap-shmem-ID.img and its pages for every registered segment. */
+/* pagemap-shmem-ID.img and its pages for all that was registered. */
 int shmem_dump(struct dump *d, struct err *err) __attribute__((warn_unused_result));
 void shmem_done(struct dump *d);
 

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Shared anonymous segments: known by the inode of the kernel's internal file, opened once through
- * map_files of any task that maps them, and copied whole (holes stay holes).
- */
+/* The pages of memory that has a file behind it; holes of the file stay holes. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,7 +11,7 @@
 #include "engine/mem/mem.h"
 
 struct segment {
-	uint64_t ino;
+	uint32_t id;
 	int fd;
 	uint64_t size;
 };
@@ -23,42 +20,70 @@ struct dump_shmem {
 	VEC(struct segment) segments;
 };
 
-static struct segment *find(struct dump_shmem *s, uint64_t ino)
+/*
+ * By the inode, so that the next dump of the same memory uses the same name. The highest bit keeps
+ * it apart from System V segments, whose page maps are named alike.
+ */
+static uint32_t choose_id(const struct dump_shmem *s, uint64_t ino)
 {
-	struct segment *seg;
+	uint32_t id = (uint32_t)ino | 1u << 31;
+	const struct segment *seg;
 
-	vec_foreach (seg, &s->segments)
-		if (seg->ino == ino)
-			return seg;
-	return NULL;
+	/* inodes of ordinary and of huge pages may have the same number */
+	for (size_t i = 0; i < s->segments.n; i++) {
+		vec_foreach (seg, &s->segments) {
+			if (seg->id == id) {
+				id = (id + 1) | 1u << 31;
+				break;
+			}
+		}
+	}
+	return id;
 }
 
-int shmem_add(struct dump *d, struct dump_task *task, const struct proc_vma *vma,
-	      uint64_t *ret_shmid, struct err *err)
+int shmem_add(struct dump *d, int fd, const struct stat *st, uint32_t *ret_id, struct err *err)
 {
-	cleanup_fd int fd = -EBADF;
+	cleanup_fd int own = fd;
 	struct segment *seg;
-	struct stat st;
-	char path[64];
+	uint32_t id;
 
-	*ret_shmid = vma->ino;
 	if (!d->shmem && !(d->shmem = arena_alloc(&d->arena, sizeof(*d->shmem))))
 		return err_nomem(err);
-	if (find(d->shmem, vma->ino))
-		return 0;
-	snprintf(path, sizeof(path), "map_files/%lx-%lx", (long)vma->start, (long)vma->end);
-	fd = openat(task->proc_fd, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(err, -errno, "opening a shared segment");
+	id = choose_id(d->shmem, st->st_ino);
 	seg = vec_add(&d->shmem->segments);
 	if (!seg)
 		return err_nomem(err);
-	*seg = (struct segment){ vma->ino, take_fd(&fd), (uint64_t)st.st_size };
+	*seg = (struct segment){ id, take_fd(&own), (uint64_t)st->st_size };
+	*ret_id = id;
 	return 0;
 }
 
-static int dump_segment(struct dump *d, const struct segment *seg, struct page_writer *w,
-			struct err *err)
+/*
+ * The last page may lie across the file's end: only a mapping shows what programs have written
+ * behind it.
+ */
+static int copy_tail(const struct segment *seg, struct page_writer *w, uint64_t at, struct err *err)
+{
+	void *page = mmap(NULL, IMAGE_PAGE_SIZE, PROT_READ, MAP_SHARED, seg->fd, (off_t)at);
+	int r;
+
+	if (page == MAP_FAILED)
+		return err_sys(err, -errno, "mapping its last page");
+	r = page_writer_copy(w, getpid(), (uint64_t)(uintptr_t)page, at, 1, true, err);
+	munmap(page, IMAGE_PAGE_SIZE);
+	return r;
+}
+
+static int copy_run(const struct segment *seg, struct page_writer *w, uint64_t at, uint64_t end,
+		    struct err *err)
+{
+	uint64_t n = (end - at) / IMAGE_PAGE_SIZE, tail = at + n * IMAGE_PAGE_SIZE;
+	int r = n ? page_writer_copy_fd(w, seg->fd, at, at, n, true, err) : 0;
+
+	return r == 0 && tail < end ? copy_tail(seg, w, tail, err) : r;
+}
+
+static int copy_segment(const struct segment *seg, struct page_writer *w, struct err *err)
 {
 	off_t at = 0, end;
 
@@ -67,16 +92,14 @@ static int dump_segment(struct dump *d, const struct segment *seg, struct page_w
 
 		end = lseek(seg->fd, at, SEEK_HOLE);
 		if (end < 0)
-			return err_sys(err, -errno, "finding the data of a shared segment");
-		at &= ~(off_t)(IMAGE_PAGE_SIZE - 1);
-		/* the file of a segment may be shorter than its last page */
-		r = page_writer_copy_fd(w, seg->fd, (uint64_t)at, (uint64_t)at,
-					((uint64_t)(end - at)) / IMAGE_PAGE_SIZE, true, err);
+			return err_sys(err, -errno, "finding its data");
+		r = copy_run(seg, w, (uint64_t)at & ~(uint64_t)(IMAGE_PAGE_SIZE - 1), (uint64_t)end,
+			     err);
 		if (r < 0)
 			return r;
 		at = end;
 	}
-	return errno == ENXIO ? 0 : err_sys(err, -errno, "finding the data of a shared segment");
+	return errno == ENXIO ? 0 : err_sys(err, -errno, "finding its data");
 }
 
 int shmem_dump(struct dump *d, struct err *err)
@@ -91,17 +114,16 @@ int shmem_dump(struct dump *d, struct err *err)
 		char name[64];
 		int r;
 
-		snprintf(name, sizeof(name), "pagemap-shmem-%lu.img", (unsigned long)seg->ino);
+		snprintf(name, sizeof(name), "pagemap-shmem-%u.img", seg->id);
 		r = page_writer_new(d, IMG_SHMEM_PAGEMAP, name, &w, err);
 		if (r == 0)
-			r = dump_segment(d, seg, w, err);
+			r = copy_segment(seg, w, err);
 		if (r == 0)
 			r = page_writer_finish(w, err);
 		page_writer_free(w);
 		d->shared_pages_written += d->pages_written - before;
 		if (r < 0)
-			return err_wrap(err, r, "shared memory segment %lu",
-					(unsigned long)seg->ino);
+			return err_wrap(err, r, "copying shared memory %u", seg->id);
 	}
 	return 0;
 }

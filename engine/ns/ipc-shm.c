@@ -28,9 +28,13 @@
 /* Bits of shm_perm.mode that the C library keeps to itself. */
 enum { MODE_DEST = 01000, MODE_LOCKED = 02000 };
 
+/* Where the flags of shmget(2) have the logarithm of the size of huge pages. */
+enum { HUGE_SHIFT = 26, HUGE_MASK = 0x3f };
+
 struct ipc_segment {
 	struct ipc_desc desc;
-	uint64_t size;
+	uint64_t size, room; /* room: in whole pages */
+	uint32_t huge;	     /* SHM_HUGETLB and the size of pages */
 	struct page_map pages;
 	const void *raw; /* old images: the contents instead */
 	struct ipc_segment *next;
@@ -41,11 +45,6 @@ struct seen_segment {
 	struct ipc_desc desc;
 	uint64_t size, addr; /* where it is attached */
 };
-
-static uint64_t page_count(uint64_t size)
-{
-	return (size + IMAGE_PAGE_SIZE - 1) / IMAGE_PAGE_SIZE;
-}
 
 static int look_one(int id, const struct shmid_ds *ds, struct buf *ret, struct err *err)
 {
@@ -126,35 +125,42 @@ static int copy_pages(struct dump *d, const struct seen_segment *seg, pid_t visi
 	return r;
 }
 
+/* Opens the file behind a segment: its size in whole pages is known where it is attached. */
+static int open_segment(const struct seen_segment *seg, pid_t visitor,
+			const struct proc_vmas *areas, struct err *err)
+{
+	const struct proc_vma *vma;
+	char path[96];
+	int fd;
+
+	vec_foreach (vma, areas) {
+		if (vma->start != seg->addr)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/map_files/%lx-%lx", visitor,
+			 (long)vma->start, (long)vma->end);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		return fd < 0 ? err_sys(err, -errno, "opening it through '%s'", path) : fd;
+	}
+	return err_new(err, ERR_INTERNAL, -ENOENT, "it is not where it was attached");
+}
+
 static int dump_one(struct dump *d, struct image *img, const struct seen_segment *seg,
-		    pid_t visitor, struct err *err)
+		    pid_t visitor, const struct proc_vmas *areas, struct err *err)
 {
 	IpcDescEntry desc = IPC_DESC_ENTRY__INIT;
 	IpcShmEntry e = IPC_SHM_ENTRY__INIT;
 	cleanup_fd int fd = -EBADF;
 	struct statfs fs;
-	char path[96];
 
-	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", visitor,
-		 (unsigned long long)seg->addr,
-		 (unsigned long long)(seg->addr + page_count(seg->size) * IMAGE_PAGE_SIZE));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT) { /* its size is not one of ordinary pages */
-		dump_refuse(d, NULL,
-			    "shared memory segment %d (key 0x%x) is of huge pages, which "
-			    "cannot be kept yet",
-			    seg->desc.id, (unsigned)seg->desc.key);
-		return 0;
-	}
-	if (fd < 0 || fstatfs(fd, &fs) < 0)
-		return err_sys(err, -errno, "opening it through '%s'", path);
-	if (fs.f_type == HUGETLBFS_MAGIC) {
-		dump_refuse(d, NULL,
-			    "shared memory segment %d (key 0x%x) is of huge pages, which "
-			    "cannot be kept yet",
-			    seg->desc.id, (unsigned)seg->desc.key);
-		return 0;
-	}
+	fd = open_segment(seg, visitor, areas, err);
+	if (fd < 0)
+		return fd;
+	if (fstatfs(fd, &fs) < 0)
+		return err_sys(err, -errno, "asking for its file system");
+	e.has_hugetlb_flag = fs.f_type == HUGETLBFS_MAGIC;
+	if (e.has_hugetlb_flag)
+		e.hugetlb_flag = SHM_HUGETLB | (uint32_t)__builtin_ctzll((uint64_t)fs.f_bsize)
+						       << HUGE_SHIFT;
 	ipc_desc_fill(&seg->desc, &desc);
 	e.desc = &desc;
 	e.size = seg->size;
@@ -166,11 +172,20 @@ static int dump_one(struct dump *d, struct image *img, const struct seen_segment
 
 int ipc_shm_dump(struct dump *d, const char *seen, size_t len, pid_t visitor, struct err *err)
 {
+	cleanup_proc_vmas struct proc_vmas areas = { 0 };
+	cleanup_buf struct buf text = BUF_INIT;
 	struct image *img;
-	int r = 0;
+	char path[48];
+	int r;
 
 	if (!len)
 		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/maps", visitor);
+	r = io_read_file(AT_FDCWD, path, &text);
+	if (r == 0)
+		r = proc_vmas_parse(text.data, text.len, &areas);
+	if (r < 0)
+		return err_sys(err, r, "reading '%s'", path);
 	img = image_get(d->images, IMG_IPCNS_SHM, "ipcns-shm-%u.img", d->root_ns.id[NS_IPC]);
 	if (!img)
 		return err_nomem(err);
@@ -178,7 +193,7 @@ int ipc_shm_dump(struct dump *d, const char *seen, size_t len, pid_t visitor, st
 		struct seen_segment seg;
 
 		memcpy(&seg, seen + at, sizeof(seg));
-		r = dump_one(d, img, &seg, visitor, err);
+		r = dump_one(d, img, &seg, visitor, &areas, err);
 		if (r < 0)
 			err_wrap(err, r, "shared memory segment %d", seg.desc.id);
 	}
@@ -189,7 +204,6 @@ static int load_contents(struct restore *r, struct image_reader *reader, const I
 			 struct ipc_segment *seg, struct err *err)
 {
 	const struct page_run *run;
-	uint64_t room = page_count(e->size) * IMAGE_PAGE_SIZE;
 	const void *raw;
 	char name[64];
 	int q;
@@ -205,7 +219,8 @@ static int load_contents(struct restore *r, struct image_reader *reader, const I
 	if (q < 0)
 		return q;
 	vec_foreach (run, &seg->pages.runs)
-		if (run->addr > room || run->n_pages > (room - run->addr) / IMAGE_PAGE_SIZE)
+		if (run->addr > seg->room ||
+		    run->n_pages > (seg->room - run->addr) / IMAGE_PAGE_SIZE)
 			return err_image(err, "'%s' has pages behind the segment's end", name);
 	return 0;
 }
@@ -213,18 +228,27 @@ static int load_contents(struct restore *r, struct image_reader *reader, const I
 static int load_one(struct restore *r, struct image_reader *reader, const IpcShmEntry *e,
 		    struct ipc_segment *seg, struct err *err)
 {
+	unsigned int shift = e->hugetlb_flag >> HUGE_SHIFT & HUGE_MASK;
 	int q = ipc_desc_load(e->desc, &seg->desc, err);
+	uint64_t page;
 
 	if (q < 0)
 		return q;
-	if (!e->size || e->size > INT64_MAX - IMAGE_PAGE_SIZE)
+	if (!e->size || e->size > 1ull << 46)
 		return err_image(err, "shared memory segment %d has a size of %llu bytes",
 				 seg->desc.id, (unsigned long long)e->size);
-	if (e->has_hugetlb_flag && e->hugetlb_flag)
-		return err_refuse(err,
-				  "shared memory segment %d is of huge pages, which cannot be "
-				  "restored yet",
-				  seg->desc.id);
+	if (e->hugetlb_flag &&
+	    (!(e->hugetlb_flag & SHM_HUGETLB) || shift > 40 ||
+	     e->hugetlb_flag & ~(SHM_HUGETLB | (uint32_t)HUGE_MASK << HUGE_SHIFT)))
+		return err_image(err, "shared memory segment %d has the flags 0x%x", seg->desc.id,
+				 e->hugetlb_flag);
+	seg->huge = e->hugetlb_flag;
+	/* without a size: what the system has by default, of which none is larger than that */
+	page = seg->huge ? 1ull << (shift ? shift : 21) : IMAGE_PAGE_SIZE;
+	seg->room = (e->size + page - 1) & ~(page - 1);
+	q = sysv_note(r, e->desc->id, seg->room, err);
+	if (q < 0)
+		return q;
 	seg->size = e->size;
 	return load_contents(r, reader, e, seg, err);
 }
@@ -287,10 +311,15 @@ static int build_one(const struct ipc_segment *seg, struct err *err)
 
 	if (q < 0)
 		return q;
-	id = shmget(desc->key, seg->size, (int)(desc->mode & 0777) | IPC_CREAT | IPC_EXCL);
-	if (id < 0)
-		return err_sys(err, -errno, "making it with %llu bytes",
-			       (unsigned long long)seg->size);
+	id = shmget(desc->key, seg->size,
+		    (int)(desc->mode & 0777) | (int)seg->huge | IPC_CREAT | IPC_EXCL);
+	if (id < 0) {
+		err_sys(err, -errno, "making it with %llu bytes", (unsigned long long)seg->size);
+		if (seg->huge)
+			err_hint(err,
+				 "it is of huge pages; reserve them with sysctl vm.nr_hugepages");
+		return err->code;
+	}
 	if (id != desc->id)
 		return err_new(err, ERR_ENVIRONMENT, -EEXIST, "it got the id %d", id);
 	q = fill(seg, err);

@@ -62,7 +62,8 @@ def reap(pid):
 def maps_of(pid):
     """Areas, without the inode numbers of the kernel's own shared memory files."""
     with open(f'/proc/{pid}/maps', encoding='utf-8', errors='replace') as f:
-        text = re.sub(r'00:01 \d+ +(/(?:dev/zero|memfd:|SYSV))', r'00:01 INO \1', f.read())
+        text = re.sub(r'00:[0-9a-f]+ \d+ +(/(?:dev/zero|memfd:|SYSV|anon_hugepage|\[aio\])|\[anon_shmem:)',
+                      r'00:XX INO \1', f.read())
     merged = []
     for line in text.splitlines():
         bounds, _, rest = line.partition(' ')

@@ -11,8 +11,11 @@
 #include <unistd.h>
 
 #include "tests/workloads/groups.h"
+#include "tests/workloads/memory.h"
 
 #define SHM_SIZE (256 * 1024)
+#define PAGE 4096
+#define HUGE_PAGE (2u << 20)
 #define N_SEMS 5
 #define N_MESSAGES 4
 
@@ -20,6 +23,8 @@ static struct {
 	int attached, detached, sem, msg;
 	unsigned char *p, *second, *ro;
 	key_t key;
+	struct shmid_ds ds;
+	unsigned char *huge;
 } ipc = { .attached = -1, .detached = -1, .sem = -1, .msg = -1 };
 
 struct message {
@@ -44,6 +49,28 @@ static int messages_send(void)
 	return WL_OK;
 }
 
+/* Its name is taken away at once: it lives as long as it is attached. */
+static int huge_setup(void)
+{
+	int id = shmget(IPC_PRIVATE, HUGE_PAGE, IPC_CREAT | SHM_HUGETLB | 0600);
+
+	if (id < 0)
+		return skip("no huge pages: %s", strerror(errno));
+	ipc.huge = shmat(id, NULL, 0);
+	shmctl(id, IPC_RMID, NULL);
+	if (ipc.huge == (void *)-1)
+		return fail_errno("shmat");
+	pages_fill(ipc.huge, HUGE_PAGE, 72);
+	return WL_OK;
+}
+
+static int huge_verify(void)
+{
+	if (!smaps_flag(ipc.huge, "ht") || smaps_field(ipc.huge, "KernelPageSize") != 2048)
+		return fail("the segment is not of huge pages any more");
+	return pages_check(ipc.huge, HUGE_PAGE, 72, "segment of huge pages");
+}
+
 static int shm_setup(void)
 {
 	ipc.attached = shmget(ipc.key, SHM_SIZE, IPC_CREAT | IPC_EXCL | 0640);
@@ -61,7 +88,12 @@ static int shm_setup(void)
 	if (ipc.p == (void *)-1 || ipc.second == (void *)-1 || ipc.ro == (void *)-1)
 		return fail_errno("shmat");
 	pages_fill(ipc.p, SHM_SIZE, 71);
-	return WL_OK;
+	/* an attachment with a hole, one end cut off, and a part that is protected otherwise */
+	if (strict() && (munmap(ipc.second + 10 * PAGE, 2 * PAGE) < 0 ||
+			 munmap(ipc.second + SHM_SIZE - PAGE, PAGE) < 0 ||
+			 mprotect(ipc.second + 20 * PAGE, 4 * PAGE, PROT_READ) < 0))
+		return fail_errno("munmap or mprotect");
+	return shmctl(ipc.attached, IPC_STAT, &ipc.ds) < 0 ? fail_errno("IPC_STAT") : WL_OK;
 }
 
 static int ipc_setup(void)
@@ -71,6 +103,12 @@ static int ipc_setup(void)
 	ipc.key = 0x51000000 + getpid() * 4;
 	if (shm_setup() != WL_OK)
 		return WL_FAIL;
+	if (param("huge", 0)) {
+		int r = huge_setup();
+
+		if (r != WL_OK)
+			return r;
+	}
 	ipc.sem = semget(ipc.key, N_SEMS, IPC_CREAT | IPC_EXCL | 0604);
 	ipc.msg = msgget(ipc.key, IPC_CREAT | IPC_EXCL | 0620);
 	if (ipc.sem < 0 || ipc.msg < 0)
@@ -89,7 +127,7 @@ static int shm_verify(void)
 	if (shmget(ipc.key, 0, 0) != ipc.attached || shmget(ipc.key + 1, 0, 0) != ipc.detached)
 		return fail("the keys lead to other segments");
 	if (shmctl(ipc.attached, IPC_STAT, &ds) < 0 || ds.shm_segsz != SHM_SIZE ||
-	    (ds.shm_perm.mode & 0777) != 0640 || ds.shm_nattch != 3)
+	    (ds.shm_perm.mode & 0777) != 0640 || ds.shm_nattch != ipc.ds.shm_nattch)
 		return fail("segment: size %zu, mode %o, %lu attached", ds.shm_segsz,
 			    ds.shm_perm.mode, (unsigned long)ds.shm_nattch);
 	if (pages_check(ipc.p, SHM_SIZE, 71, "attached segment") != WL_OK)
@@ -99,6 +137,15 @@ static int shm_verify(void)
 	ipc.p[5] ^= 0xff;
 	if (!r)
 		return fail("the attachments are not one and the same memory");
+	if (strcmp(maps_perms(ipc.second + 24 * PAGE), "rw-s") ||
+	    strcmp(maps_perms(ipc.ro), "r--s") ||
+	    (strict() && strcmp(maps_perms(ipc.second + 20 * PAGE), "r--s")))
+		return fail("protections of attachments changed");
+	if (strict() &&
+	    (*maps_perms(ipc.second + 10 * PAGE) || *maps_perms(ipc.second + SHM_SIZE - PAGE)))
+		return fail("unmapped parts of an attachment are there");
+	if (strict() && mprotect(ipc.ro, PAGE, PROT_READ | PROT_WRITE) == 0)
+		return fail("a read-only attachment can be made writable");
 	p = shmat(ipc.detached, NULL, 0);
 	if (p == (void *)-1)
 		return fail_errno("shmat");
@@ -154,6 +201,8 @@ static int ipc_verify(void)
 {
 	int r = shm_verify();
 
+	if (r == WL_OK && ipc.huge)
+		r = huge_verify();
 	if (r == WL_OK)
 		r = sem_verify();
 	return r == WL_OK ? msg_verify() : r;
@@ -167,8 +216,14 @@ static void ipc_teardown(void)
 	msgctl(ipc.msg, IPC_RMID, NULL);
 }
 
+static struct workload_param ipc_params[] = {
+	{ "huge", 0, "1: a segment of huge pages too" },
+	STRICT_PARAM,
+	{ 0 },
+};
+
 const struct workload ipc_workloads[] = {
-	{ "sysvipc", "System V memory, semaphores and messages (needs its own IPC namespace)", NULL,
-	  ipc_setup, ipc_verify, NULL, 0, ipc_teardown },
+	{ "sysvipc", "System V memory, semaphores and messages (needs its own IPC namespace)",
+	  ipc_params, ipc_setup, ipc_verify, NULL, 0, ipc_teardown },
 	{ 0 },
 };
