@@ -477,6 +477,8 @@ int cgroups_dump(struct image_set *images, const struct cgroups_dump_args *args,
 
 	if (r < 0)
 		return r;
+	c.layout.yard = args->opts->cgroup_yard;
+	c.layout.work_fd = args->work_fd;
 	*ret_root_set = OWN_SET;
 	r = collect(&c, err);
 	if (r < 0)

@@ -84,6 +84,8 @@ struct cg_layout {
 	struct arena arena;
 	VEC(struct cg_hier) hiers;
 	struct cg_mounts mounts;
+	const char *yard; /* borrowed; absolute, or relative to work_fd; NULL: none */
+	int work_fd;
 };
 
 /* Reads /proc/thread-self/cgroup and mountinfo. Free with cg_layout_done(). */

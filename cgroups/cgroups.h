@@ -30,7 +30,8 @@ struct cgroup_task {
 };
 
 struct cgroups_dump_args {
-	const struct ckpt_options *opts; /* cgroup_mode and cgroup_roots are read */
+	const struct ckpt_options *opts; /* cgroup_mode, cgroup_roots and cgroup_yard are read */
+	int work_fd;			 /* for a cgroup_yard that is relative */
 	struct cgroup_task *tasks;	 /* every living thread of the tree, no zombies */
 	size_t n_tasks;
 	pid_t root;			      /* the tree's root task, one of tasks */
@@ -55,7 +56,8 @@ int cgroups_dump(struct image_set *images, const struct cgroups_dump_args *args,
 struct cgroups_plan;
 
 struct cgroups_load_args {
-	const struct ckpt_options *opts; /* cgroup_mode and cgroup_roots are read */
+	const struct ckpt_options *opts; /* cgroup_mode, cgroup_roots and cgroup_yard are read */
+	int work_fd;			 /* for a cgroup_yard that is relative */
 	uint32_t root_set;		 /* root_cg_set of the inventory, 0 if it has none */
 	const struct log *log;		 /* NULL: none; must outlive the plan */
 };

@@ -182,6 +182,31 @@ static int reopen(int fd)
 	return r < 0 ? -errno : r;
 }
 
+/*
+ * The hierarchy in a yard of the caller's: CRIU's names for its folders are the controllers as
+ * /proc/PID/cgroup has them, a named hierarchy's own name, and "unified" for cgroup2.
+ */
+static int open_in_yard(const struct cg_layout *l, const struct cg_hier *h, struct err *err)
+{
+	const char *name = h->unified ? "unified" : h->name;
+	cleanup_fd int yard = -EBADF, fd = -EBADF;
+	struct statfs fs;
+
+	if (!strncmp(name, "name=", 5))
+		name += 5;
+	yard = openat(l->work_fd, l->yard, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fd = yard < 0 ? -1 : openat(yard, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fstatfs(fd, &fs) < 0)
+		return err_sys(err, -errno, "opening '%s' in the cgroup yard '%s'", name, l->yard);
+	if (fs.f_type != (h->unified ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC)) {
+		err_new(err, ERR_ENVIRONMENT, -ENODEV,
+			"'%s' in the cgroup yard '%s' is not a cgroup mount", name, l->yard);
+		err_hint(err, "mount every hierarchy of /proc/self/cgroup there under its name");
+		return err->code;
+	}
+	return take_fd(&fd);
+}
+
 int cg_hier_root(struct cg_layout *l, struct cg_hier *h, struct err *err)
 {
 	cleanup_fd int mnt = -EBADF;
@@ -190,6 +215,8 @@ int cg_hier_root(struct cg_layout *l, struct cg_hier *h, struct err *err)
 
 	if (h->root_fd >= 0)
 		return h->root_fd;
+	if (l->yard)
+		return h->root_fd = open_in_yard(l, h, err);
 	vec_foreach (m, &l->mounts.list) {
 		if (strcmp(m->root, "/") || !m->writable || !cg_mount_is_hier(m, h->name))
 			continue;

@@ -444,6 +444,8 @@ int cgroups_load(int images_dirfd, const struct cgroups_load_args *args, struct 
 	}
 	if (p->image) {
 		r = cg_layout_init(&p->layout, err);
+		p->layout.yard = args->opts->cgroup_yard;
+		p->layout.work_fd = args->work_fd;
 		if (r >= 0)
 			r = cg_plan_work_out(p, &args->opts->cgroup_roots, err);
 		if (r < 0)

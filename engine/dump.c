@@ -218,7 +218,9 @@ static int step_namespaces(void *ctx, struct err *err)
 
 static int dump_cgroups(struct dump *d, struct err *err)
 {
-	struct cgroups_dump_args args = { .opts = d->opts, .freezer = d->freezer, .log = d->log };
+	struct cgroups_dump_args args = {
+		.opts = d->opts, .work_fd = d->work_fd, .freezer = d->freezer, .log = d->log
+	};
 	VEC(struct cgroup_task) list = { 0 };
 	struct dump_task **t;
 	struct dump_thread **th;

@@ -117,6 +117,8 @@ struct ckpt_options {
 	bool manage_cgroups;
 	struct ckpt_pairs
 		cgroup_roots; /* key: comma list of v1 controllers, "": cgroup2, NULL: all others */
+	const char *cgroup_yard; /* directory in which each hierarchy is mounted under its name, or
+				  * NULL; relative to work_dir */
 	const char *lsm_profile, *lsm_mount_context;
 
 	/* restore */

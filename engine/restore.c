@@ -146,9 +146,9 @@ static int load_memory(struct restore *r, struct err *err)
 
 static int load_surroundings(struct restore *r, struct err *err)
 {
-	struct cgroups_load_args args = { .opts = r->opts,
-					  .root_set = r->root_cg_set,
-					  .log = r->log };
+	struct cgroups_load_args args = {
+		.opts = r->opts, .work_fd = r->work_fd, .root_set = r->root_cg_set, .log = r->log
+	};
 	int n = ns_load(r, err);
 
 	if (n == 0)

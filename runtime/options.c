@@ -183,7 +183,8 @@ static const struct opt options[] = {
 	LATER("cgroup-props", 41, BOTH, "TEXT"),
 	LATER("cgroup-props-file", 42, BOTH, "FILE"),
 	LATER("cgroup-dump-controller", 43, DUMPS, "NAME"),
-	LATER("cgroup-yard", 60, BOTH, "DIR"),
+	TEXT("cgroup-yard", 60, 0, BOTH, "DIR", ckpt.cgroup_yard,
+	     "use the hierarchies that are mounted in DIR, each under its name (unified for cgroup2)"),
 
 	/* processor and security modules */
 	LATER("cpu-cap", 20, BOTH | VERB_CPUINFO, "[LIST]"),
