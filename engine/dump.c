@@ -175,7 +175,7 @@ static int step_objects(void *ctx, struct err *err)
 		if (r < 0)
 			break;
 	}
-	return r;
+	return r == 0 ? files_write_locks(d, err) : r;
 }
 
 static void undo_objects(void *ctx, bool failed)

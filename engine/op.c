@@ -109,7 +109,6 @@ int op_refuse_options(const struct ckpt_options *opts, bool for_dump, struct err
 		{ "--auto-dedup", opts->auto_dedup },
 		{ "--lazy-pages", opts->lazy_pages },
 		{ "--stream", opts->stream },
-		{ "--file-locks", opts->file_locks },
 		{ "--link-remap", opts->link_remap },
 		{ "--tcp-established", opts->tcp_established },
 		{ "--tcp-close", opts->tcp_close },

@@ -102,7 +102,7 @@ static int load_tasks(struct restore *r, struct err *err)
 	vec_foreach (t, &r->tasks)
 		if (n == 0 && !(*t)->dead)
 			n = restore_files_load_task(r, *t, err);
-	return n;
+	return n == 0 ? restore_files_load_locks(r, err) : n;
 }
 
 static int highest_open(void)

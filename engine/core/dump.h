@@ -27,6 +27,7 @@ struct mount_tree;
 struct dump_files;
 struct dump_shmem;
 struct dump_ghosts;
+struct dump_locks;
 struct dump_seccomp;
 struct guardian;
 struct cgroup_freezer;
@@ -97,6 +98,7 @@ struct dump {
 	struct dump_files *files;
 	struct dump_shmem *shmem;
 	struct dump_ghosts *ghosts;
+	struct dump_locks *locks;
 	struct dump_seccomp *seccomp;
 	struct guardian *guardian;
 	struct cgroup_freezer *freezer;

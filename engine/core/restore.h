@@ -27,6 +27,7 @@ struct restore_files;
 struct restore_shmem;
 struct restore_sysv;
 struct restore_ghosts;
+struct restore_locks;
 struct restore_seccomp;
 struct restore_ns;
 struct mount_plan;
@@ -90,6 +91,7 @@ struct restore {
 	struct restore_shmem *shmem;
 	struct restore_sysv *sysv;
 	struct restore_ghosts *ghosts;
+	struct restore_locks *locks;
 	struct restore_seccomp *seccomp;
 	struct restore_ns *ns;
 	struct mount_plan *mounts;
@@ -97,6 +99,7 @@ struct restore {
 	struct guardian *guardian; /* removes our cgroups if we are killed; NULL: none were made */
 	struct builder_shared *shared;
 	int engine_socket, builder_socket; /* builders report here */
+	int proc_fd; /* the host's /proc, also in builders */
 	int engine_pidfd; /* readable when the engine has died: builders then end */
 	uint32_t root_cg_set;
 	uint64_t own_caps; /* permitted capabilities of the engine */

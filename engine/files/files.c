@@ -19,6 +19,7 @@
 #include "engine/base/io.h"
 #include "engine/files/kind-state.h"
 #include "engine/files/kinds.h"
+#include "engine/files/locks.h"
 #include "proto/files.pb-c.h"
 #include "proto/task.pb-c.h"
 
@@ -231,16 +232,6 @@ static int identify(struct dump *d, struct file_ref *ref, struct known_file *ret
 	return r < 0 ? r : 0;
 }
 
-/* Locks belong to the description or to the task's table, and are shown with every descriptor. */
-static void refuse_locks(struct dump *d, const struct file_ref *ref)
-{
-	struct proc_line line;
-
-	if (proc_fdinfo_find(&ref->info, "lock", &line) > 0)
-		dump_refuse(d, ref->task, "%s: it holds a file lock, which cannot be kept yet",
-			    ref->what);
-}
-
 static int collect_fd(struct dump *d, struct dump_task *task, int fd, struct err *err)
 {
 	struct file_ref *ref = arena_alloc(&d->arena, sizeof(*ref));
@@ -261,9 +252,9 @@ static int collect_fd(struct dump *d, struct dump_task *task, int fd, struct err
 		return err_nomem(err);
 	r = read_fdinfo(d, ref, err);
 	if (r == 0)
-		refuse_locks(d, ref);
-	if (r == 0)
 		r = identify(d, ref, &known, err);
+	if (r == 0)
+		r = locks_note(d, ref, known.id, err);
 	if (r < 0)
 		return err_wrap(err, r, "%s", dump_task_name(d, task));
 	e.id = known.id;
@@ -394,4 +385,9 @@ int files_write_fs(struct dump *d, struct dump_task *task, struct err *err)
 	if (image_add(image_get(d->images, IMG_FS, "fs-%d.img", task->ns_pid), &fs.base) < 0)
 		return err_nomem(err);
 	return 0;
+}
+
+int files_write_locks(struct dump *d, struct err *err)
+{
+	return locks_write(d, err);
 }

@@ -13,5 +13,8 @@ int files_collect(struct dump *d, struct dump_task *task, struct err *err)
 int files_write_fs(struct dump *d, struct dump_task *task, struct err *err)
 	__attribute__((warn_unused_result));
 
+/* After files and memory of all tasks are collected: their file locks. */
+int files_write_locks(struct dump *d, struct err *err) __attribute__((warn_unused_result));
+
 /* Closes the copies. */
 void files_done(struct dump *d);

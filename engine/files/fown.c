@@ -14,6 +14,7 @@
 #include "engine/core/dump.h"
 #include "engine/core/restore.h"
 #include "engine/files/kind.h"
+#include "engine/ns/ns.h"
 #include "proto/files.pb-c.h"
 #include "proto/signals.pb-c.h"
 
@@ -103,8 +104,13 @@ int files_capture_fown(struct dump *d, const struct file_ref *ref, FownEntry **r
 	}
 	if (fcntl(ref->lfd, F_GETOWNER_UIDS, uids) < 0)
 		return err_sys(err, -errno, "reading the users of its signals");
-	e->uid = uids[0];
-	e->euid = uids[1];
+	if (ns_inside_uid(d, uids[0], &e->uid) < 0 || ns_inside_uid(d, uids[1], &e->euid) < 0) {
+		dump_refuse(d, ref->task,
+			    "%s: the user that set the owner of its signals (%u) has no id in the "
+			    "tree's user namespace",
+			    ref->what, uids[0]);
+		return KIND_UNSUPPORTED;
+	}
 	return 0;
 }
 

@@ -19,6 +19,7 @@
 #include "engine/files/ghost-tables.h"
 #include "engine/files/ghost.h"
 #include "engine/files/kind-state.h"
+#include "engine/files/locks.h"
 #include "engine/files/regular.h"
 #include "engine/mem/load.h"
 #include "proto/files.pb-c.h"
@@ -221,6 +222,11 @@ int restore_files_load_task(struct restore *r, struct restore_task *task, struct
 	return n == 0 ? restore_files_need_mapping(r, fs->root_id, DIRECTORY_FLAGS, err) : n;
 }
 
+int restore_files_load_locks(struct restore *r, struct err *err)
+{
+	return locks_load(r, err);
+}
+
 int restore_files_count(const struct restore *r)
 {
 	return (int)r->files->n;
@@ -419,7 +425,9 @@ int restore_files_place(struct restore *r, struct restore_task *task, struct err
 	n = close_gap(next, r->fd_base - 1, err);
 	if (n == 0)
 		n = finish_kinds(r, task, true, err);
-	return n == 0 ? finish_kinds(r, task, false, err) : n;
+	if (n == 0)
+		n = finish_kinds(r, task, false, err);
+	return n == 0 ? locks_restore(r, task, err) : n;
 }
 
 /* Whether the descriptor is the directory at that path. */

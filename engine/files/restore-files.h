@@ -12,6 +12,10 @@ int restore_files_load(struct restore *r, struct err *err) __attribute__((warn_u
 int restore_files_load_task(struct restore *r, struct restore_task *task, struct err *err)
 	__attribute__((warn_unused_result));
 
+/* File locks, when the descriptors of all tasks are loaded. */
+int restore_files_load_locks(struct restore *r, struct err *err)
+	__attribute__((warn_unused_result));
+
 /* Runs link() of the kinds that are needed, and gives out descriptor numbers above fd_base. */
 int restore_files_link(struct restore *r, struct err *err) __attribute__((warn_unused_result));
 
@@ -33,6 +37,9 @@ int restore_files_place(struct restore *r, struct restore_task *task, struct err
 /* In every builder: root directory, working directory, umask. */
 int restore_files_enter(struct restore *r, struct restore_task *task, struct err *err)
 	__attribute__((warn_unused_result));
+
+/* POSIX locks of a task, to be taken when nothing of ours is left to be closed in it. */
+void restore_files_put_locks(struct restore *r, struct restore_task *task, struct program *p);
 
 /* Highest descriptor number of all tasks, -1 if there is none. */
 int restore_files_highest(const struct restore *r);

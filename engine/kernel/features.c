@@ -79,7 +79,7 @@ const struct kernel_feature kernel_features[] = {
 		 "owners of descriptors that send signals"),
 	OPTIONAL("timerfd", probe_timerfd, "expirations of timerfd that were not read yet"),
 	OPTIONAL("ipc_next_id", probe_ipc_next_id, "System V IPC objects under their ids"),
-	LATER("fdinfo_lock", probe_fdinfo_lock, "file locks (--file-locks)"),
+	OPTIONAL("fdinfo_lock", probe_fdinfo_lock, "file locks (--file-locks)"),
 	LATER("tun", probe_nothing, "TUN and TAP devices"),
 	LATER("tun_ns", probe_nothing, "TUN and TAP devices of other network namespaces"),
 

@@ -122,6 +122,12 @@ static int open_sockets(struct restore *r, struct err *err)
 	r->builder_socket = restore_keep_fd(r, sp[1], err);
 	if (r->builder_socket < 0)
 		return r->builder_socket;
+	r->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (r->proc_fd < 0)
+		return err_sys(err, -errno, "opening '/proc'");
+	r->proc_fd = restore_keep_fd(r, r->proc_fd, err);
+	if (r->proc_fd < 0)
+		return r->proc_fd;
 	self = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	if (self < 0)
 		return err_sys(err, -errno, "opening a pidfd of the engine");

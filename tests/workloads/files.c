@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -268,6 +269,11 @@ int dup_fds_verify(void)
 
 /* ---- flock: all kinds of advisory locks, tried from a child ---- */
 
+static struct workload_param flock_params[] = {
+	{ "mapped", 0, "1: a lock that nothing but a mapping keeps any more" },
+	{ 0 },
+};
+
 static struct {
 	int flock_fd, posix_fd, ofd_fd;
 	struct station *station;
@@ -321,6 +327,18 @@ static void locks_child(void *arg)
 	station_serve(locks.station, locks_child_verify, NULL);
 }
 
+/* A description lives as long as a mapping of it, and its lock does too. */
+static int lock_mapped(void)
+{
+	int fd = file_make("locked-mapped", O_RDWR, 4096, 73);
+
+	if (fd < 0 || flock(fd, LOCK_EX) < 0 ||
+	    mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED)
+		return fail_errno("locking a mapped file");
+	close(fd);
+	return WL_OK;
+}
+
 static int locks_setup(void)
 {
 	struct flock write_lock = range(F_WRLCK, 10, 90), read_lock = range(F_RDLCK, 200, 0);
@@ -339,6 +357,8 @@ static int locks_setup(void)
 	    fcntl(locks.posix_fd, F_SETLK, &read_lock) < 0 ||
 	    fcntl(locks.ofd_fd, F_OFD_SETLK, &ofd_lock) < 0)
 		return fail_errno("locking");
+	if (param("mapped", 0) && lock_mapped() != WL_OK)
+		return WL_FAIL;
 	return station_ask(locks.station, "child that tries the locks");
 }
 
@@ -354,6 +374,9 @@ const struct workload file_workloads[] = {
 	  file_offsets_verify },
 	{ "dup-fds", "duplicates that share an offset, in one process and two", NULL, dup_fds_setup,
 	  dup_fds_verify },
-	{ "flock", "flock, POSIX and OFD locks", NULL, locks_setup, locks_verify },
+	{ "flock", "flock, POSIX and OFD locks", flock_params, locks_setup, locks_verify },
+	{ "leases", "leases, two of them being broken", NULL, leases_setup, leases_verify },
+	{ "lock-queue", "a task that waits for a file lock", NULL, lock_queue_setup,
+	  lock_queue_verify },
 	{ 0 },
 };

@@ -10,6 +10,12 @@ int deleted_file_verify(void);
 int file_offsets_setup(void);
 int file_offsets_verify(void);
 
+/* locks.c */
+int leases_setup(void);
+int leases_verify(void);
+int lock_queue_setup(void);
+int lock_queue_verify(void);
+
 /* Duplicated descriptors that share an offset, one of them also with a child. */
 int dup_fds_setup(void);
 int dup_fds_verify(void);
