@@ -99,7 +99,7 @@ struct restore {
 	struct guardian *guardian; /* removes our cgroups if we are killed; NULL: none were made */
 	struct builder_shared *shared;
 	int engine_socket, builder_socket; /* builders report here */
-	int proc_fd; /* the host's /proc, also in builders */
+	int proc_fd;			   /* the host's /proc, also in builders */
 	int engine_pidfd; /* readable when the engine has died: builders then end */
 	uint32_t root_cg_set;
 	uint64_t own_caps; /* permitted capabilities of the engine */

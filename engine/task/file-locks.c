@@ -17,4 +17,4 @@ static void put(struct restore *r, struct restore_thread *th, struct program *p)
 	restore_files_put_locks(r, th->task, p);
 }
 
-const struct task_attr attr_file_locks = { .name = "file locks", .capture = capture, .put = put };
+const struct task_attr attr_locks = { .name = "file locks", .capture = capture, .put = put };
