@@ -134,6 +134,31 @@ static void undo_collect(void *ctx, bool failed)
 		tree_wait_gone(d);
 }
 
+/* Whether the tree has a network namespace of its own, which a client can cut off for the time. */
+static bool has_own_network(const struct dump *d)
+{
+	return d->root_ns.id[NS_NET] != d->host_ns.id[NS_NET];
+}
+
+static int step_ask_client(void *ctx, struct err *err)
+{
+	struct dump *d = ctx;
+	int r = has_own_network(d) ? op_notify(d->opts, "network-lock", 0, err) : 0;
+
+	return r == 0 ? op_notify(d->opts, "query-ext-files", 0, err) : r;
+}
+
+/* Tasks that end or stay stopped have no use for it. */
+static void undo_ask_client(void *ctx, bool failed)
+{
+	struct dump *d = ctx;
+	struct err err = ERR_INIT;
+
+	if (has_own_network(d) && (failed || d->opts->leave_running) &&
+	    op_notify(d->opts, "network-unlock", 0, &err) < 0)
+		log_err(d->log, &err);
+}
+
 static void refuse_mount(void *arg, const char *text)
 {
 	dump_refuse(arg, NULL, "%s", text);
@@ -330,6 +355,7 @@ static const struct step dump_steps[] = {
 	{ "preparing", step_prepare, undo_prepare },
 	{ "freezing the cgroup", step_freeze, undo_freeze },
 	{ "collecting tasks", step_collect, undo_collect },
+	{ "asking the client", step_ask_client, undo_ask_client },
 	{ "collecting mounts", step_mounts, undo_mounts },
 	{ "collecting files and memory", step_objects, undo_objects },
 	{ "dumping namespaces", step_namespaces, NULL },

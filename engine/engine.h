@@ -67,7 +67,10 @@ struct ckpt_join_ns {
  * Told at each notify stage, in CRIU's order and with CRIU's names ("pre-dump", "post-dump",
  * "network-lock", "pre-restore", "setup-namespaces", "post-restore", "pre-resume" ...). pid is the
  * root task for setup-namespaces, post-restore and later stages, else 0. fd is the pty master at
- * "orphan-pts-master" (borrowed), else -1. A negative return fails the operation, with err filled.
+ * "orphan-pts-master" (borrowed), else -1. A negative return fails the operation, with err filled;
+ * at "network-unlock", "pre-resume" and "post-resume" it is too late for that, and it is only
+ * logged. At "query-ext-files" the externals of the options may be replaced by a longer list.
+ * "orphan-pts-master" is told from a child of the caller's process.
  */
 typedef int (*ckpt_notify_fn)(void *arg, const char *stage, pid_t pid, int fd, struct err *err);
 
@@ -85,6 +88,11 @@ struct ckpt_options {
 
 	/* what to dump and what becomes of it */
 	pid_t pid;
+	bool for_user; /* dump on behalf of user_uid: only tasks that this user might trace */
+	uid_t user_uid;
+	uint32_t service_ino; /* our end of the connection to the client, 0: there is none. The
+			       * client may dump itself: its end gets the answer when it is restored
+			       */
 	bool leave_running, leave_stopped;
 	bool shell_job;
 	bool file_locks;
@@ -123,7 +131,8 @@ struct ckpt_options {
 
 	/* restore */
 	bool restore_detached, restore_sibling;
-	struct ckpt_strings exec_cmd; /* argv, or n == 0 */
+	struct ckpt_strings exec_cmd; /* argv, or n == 0; the caller runs it in its own place when
+				       * the restore is done, and the engine does not wait */
 	const struct ckpt_inherit_fd *inherit_fds;
 	size_t n_inherit_fds;
 	const struct ckpt_join_ns *join_ns;
@@ -147,8 +156,10 @@ int ckpt_dump(const struct ckpt_options *opts, struct ckpt_result *ret, struct e
 	__attribute__((warn_unused_result));
 
 /*
- * Restores the tree of opts->images_dir; returns when it runs (detached) or when its root has
- * ended. On failure nothing of it is left.
+ * Restores the tree of opts->images_dir; returns when it runs (detached, or exec_cmd is set) or
+ * when its root has ended. On failure nothing of it is left. The root is a child of the caller;
+ * with restore_sibling of the caller's parent. Detached with a death signal it is nobody's child,
+ * so that the signal does not come at the caller's end.
  */
 int ckpt_restore(const struct ckpt_options *opts, struct ckpt_result *ret, struct err *err)
 	__attribute__((warn_unused_result));
@@ -175,6 +186,10 @@ struct ckpt_show_options {
 /* Writes the content of one image file to out, as text for people or as one JSON object. What is
  * in it is told by the file's magic; a file without one (pages, tables) by its name. */
 int ckpt_show(const char *file, const struct ckpt_show_options *opts, FILE *out, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* What ckpt_check() says, of the one feature of that name. 0, or -ENOENT with err filled. */
+int ckpt_check_one(const char *name, struct ckpt_feature *ret, struct err *err)
 	__attribute__((warn_unused_result));
 
 /* "4.2", the version of CRIU whose images and messages this engine reads and writes. */

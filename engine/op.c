@@ -98,6 +98,15 @@ int op_notify(const struct ckpt_options *opts, const char *stage, pid_t pid, str
 	return r < 0 ? err_wrap(err, r, "notifying '%s'", stage) : 0;
 }
 
+void op_notify_late(const struct ckpt_options *opts, const struct log *log, const char *stage,
+		    pid_t pid)
+{
+	struct err err = ERR_INIT;
+
+	if (op_notify(opts, stage, pid, &err) < 0)
+		log_warn(log, "%s, ignoring: the tree goes on", err.text);
+}
+
 int op_refuse_options(const struct ckpt_options *opts, bool for_dump, struct err *err)
 {
 	const struct {
@@ -118,7 +127,6 @@ int op_refuse_options(const struct ckpt_options *opts, bool for_dump, struct err
 		{ "--allow-uprobes", opts->allow_uprobes },
 		{ "--lsm-profile", opts->lsm_profile != NULL },
 		{ "--lsm-mount-context", opts->lsm_mount_context != NULL },
-		{ "--exec-cmd", opts->exec_cmd.n > 0 },
 		{ "--mntns-compat-mode", opts->mntns_compat_mode },
 	};
 	struct buf list = BUF_INIT;

@@ -19,5 +19,9 @@ void op_close_log(const struct ckpt_options *opts, struct log *log);
 /* Calls the client's notify function, if there is one. */
 int op_notify(const struct ckpt_options *opts, const char *stage, pid_t pid, struct err *err);
 
+/* The same where it is too late to fail: a refusal is logged. */
+void op_notify_late(const struct ckpt_options *opts, const struct log *log, const char *stage,
+		    pid_t pid);
+
 /* Refuses, all at once, the options whose part of the engine does not exist yet. */
 int op_refuse_options(const struct ckpt_options *opts, bool for_dump, struct err *err);

@@ -229,10 +229,6 @@ static int step_fork(void *ctx, struct err *err)
 	struct restore *r = ctx;
 	int n = builders_fork(r, err);
 
-	if (n == 0)
-		n = op_notify(r->opts, "setup-namespaces", r->tasks.v[0]->pid, err);
-	if (n == 0)
-		n = op_notify(r->opts, "post-setup-namespaces", 0, err);
 	clock_gettime(CLOCK_MONOTONIC, &r->times.forked);
 	return n;
 }
@@ -277,13 +273,12 @@ static int step_finish(void *ctx, struct err *err)
 		n = write_pidfile(r, err);
 	if (n == 0)
 		n = op_notify(r->opts, "post-restore", root, err);
-	if (n == 0)
-		n = op_notify(r->opts, "network-unlock", root, err);
-	if (n == 0)
-		n = op_notify(r->opts, "pre-resume", root, err);
-	if (n == 0 && r->cgroups)
-		n = cgroups_refreeze(r->cgroups, err);
-	return n;
+	if (n < 0)
+		return n;
+	if (r->root_ns.id[NS_NET] != r->host_ns.id[NS_NET])
+		op_notify_late(r->opts, r->log, "network-unlock", root);
+	op_notify_late(r->opts, r->log, "pre-resume", root);
+	return r->cgroups ? cgroups_refreeze(r->cgroups, err) : 0;
 }
 
 /* From the first task that runs on there is no way back: errors are told, and nothing is undone. */
@@ -295,8 +290,7 @@ static int step_resume(void *ctx, struct err *err)
 	if (tree_resume(r, &late) < 0)
 		log_err(r->log, &late);
 	clock_gettime(CLOCK_MONOTONIC, &r->times.done);
-	if (op_notify(r->opts, "post-resume", r->tasks.v[0]->pid, &late) < 0)
-		log_err(r->log, &late);
+	op_notify_late(r->opts, r->log, "post-resume", r->tasks.v[0]->pid);
 	stats_write_restore(r);
 	return 0;
 }
@@ -369,10 +363,11 @@ static int run(struct restore *r, struct err *err)
 	return n;
 }
 
-/* Not detached: we stay until the root has ended, and tell its status. */
+/* Not detached: we stay until the root has ended, and tell its status. A command that takes our
+ * place waits itself. */
 static void wait_for_root(const struct ckpt_options *opts, pid_t root, struct ckpt_result *ret)
 {
-	if (opts->restore_detached || opts->restore_sibling)
+	if (opts->restore_detached || opts->restore_sibling || opts->exec_cmd.n)
 		return;
 	while (waitpid(root, &ret->exit_status, 0) < 0 && errno == EINTR)
 		;

@@ -2,6 +2,7 @@
 /* ckpt: the engine's own command, with CRIU's command line. Also installed under the name criu. */
 #include <errno.h>
 #include <stdint.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,7 +25,8 @@ static const struct command {
 	{ "page-server", VERB_PAGE_SERVER, 0, NULL, NULL, NULL },
 	{ "lazy-pages", VERB_LAZY_PAGES, 0, NULL, NULL, NULL },
 	{ "service", VERB_SERVICE, 0, NULL, NULL, NULL },
-	{ "swrk", VERB_SWRK, 1, NULL, NULL, NULL },
+	{ "swrk", VERB_SWRK, 1, cmd_swrk, "FD",
+	  "serve the client at the other end of this socket" },
 	{ "dedup", VERB_DEDUP, 0, NULL, NULL, NULL },
 	{ "cpuinfo", VERB_CPUINFO, 1, NULL, NULL, NULL },
 	{ "show", VERB_SHOW, SIZE_MAX, cmd_show, "FILE... [-F FIELDS]",
@@ -118,12 +120,33 @@ static void print_error(const struct err *err)
 		fprintf(stderr, "%s: hint: %s\n", program, err->hint);
 }
 
+/*
+ * Who starts us may block and ignore what it likes (LXC blocks nearly everything); what we wait for
+ * must come. That the reader of a log or a client is gone is told by errors.
+ */
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGCHLD, SIG_DFL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* By the name of CRIU, whose failures have one status, and whose callers may look at it. */
+static int exit_status(const struct err *err)
+{
+	return strcmp(program, "criu") == 0 ? 1 : err_exit_status(err);
+}
+
 int main(int argc, char **argv)
 {
 	cleanup_cli struct cli cli;
 	struct err err = ERR_INIT;
 	int r;
 
+	reset_signals();
 	if (argc > 0 && strcmp(program_invocation_short_name, "criu") == 0)
 		program = "criu";
 	r = cli_parse(&cli, argc, argv, &err);
@@ -132,5 +155,5 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	print_error(&err);
-	return err_exit_status(&err);
+	return exit_status(&err);
 }

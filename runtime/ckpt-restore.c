@@ -3,8 +3,6 @@
 #include "runtime/cmd.h"
 #include "runtime/stages.h"
 
-#include <unistd.h>
-
 static int check_options(const struct cli *cli, struct err *err)
 {
 	const struct ckpt_options *o = &cli->ckpt;
@@ -39,5 +37,5 @@ int cmd_restore(struct cli *cli, struct err *err)
 		r = stages_init(&stages, cli, err);
 	if (r == 0)
 		r = ckpt_restore(&cli->ckpt, &result, err);
-	return r;
+	return r == 0 && cli->ckpt.exec_cmd.n ? become_command(&cli->ckpt, err) : r;
 }

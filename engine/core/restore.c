@@ -15,6 +15,14 @@ const char *restore_task_name(struct restore *r, const struct restore_task *task
 	return s ? s : "a task";
 }
 
+int restore_notify(struct restore *r, const char *stage, pid_t pid, int fd, struct err *err)
+{
+	const struct ckpt_options *o = r->opts;
+	int n = o->notify ? o->notify(o->notify_arg, stage, pid, fd, err) : 0;
+
+	return n < 0 ? err_wrap(err, n, "notifying '%s'", stage) : 0;
+}
+
 int restore_keep(struct restore *r, void *msg)
 {
 	ProtobufCMessage **slot = vec_add(&r->messages);

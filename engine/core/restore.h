@@ -115,6 +115,10 @@ struct restore {
 /* "task 7 (nginx)" by the pid inside; of the arena, never NULL. */
 const char *restore_task_name(struct restore *r, const struct restore_task *task);
 
+/* Tells the client a stage; see ckpt_notify_fn. 0, or negative when it refuses. */
+int restore_notify(struct restore *r, const char *stage, pid_t pid, int fd, struct err *err)
+	__attribute__((warn_unused_result));
+
 /* Keeps an unpacked message until the end of the restore. 0 or -ENOMEM (then it is freed). */
 int restore_keep(struct restore *r, void *msg);
 

@@ -372,6 +372,12 @@ static int capture_peer(struct dump *d, struct file_ref *ref, struct dump_unix *
 
 	if (sk->state == SK_LISTEN)
 		return check_backlog(d, ref, all, sk);
+	/* The client that dumps itself waits there for our answer. */
+	if (sk->peer && sk->peer == d->opts->service_ino) {
+		e->state = SK_CLOSE;
+		e->uflags |= USK_SERVICE;
+		return 0;
+	}
 	e->peer = sk->peer;
 	if (!sk->peer)
 		return sk->type != SOCK_DGRAM && sk->state == SK_ESTABLISHED

@@ -15,6 +15,7 @@
 #include "engine/base/cleanup.h"
 #include "engine/sockets/sockopts.h"
 #include "engine/sockets/unix-priv.h"
+#include "proto/rpc.pb-c.h"
 #include "proto/sockets.pb-c.h"
 
 /* A listener for one moment, bound to a name out of sight. */
@@ -162,7 +163,7 @@ static int make_socket(struct maker *m, struct usk *u, struct err *err)
 		return make_accepted_pair(m, accepted_end(m, u), err);
 	if (is_mutual(u))
 		return make_pair(type, &u->fd, &u->peer->fd, err);
-	if (is_connection(u) && !u->peer)
+	if ((is_connection(u) || u->e->uflags & USK_SERVICE) && !u->peer)
 		return make_pair(type, &u->fd, &u->helper, err);
 	if (type == SOCK_DGRAM && !unix_has_name(u) && !sender_of(m, u) &&
 	    !queue_is_empty(&m->all->packets, u->obj->id))
@@ -265,11 +266,31 @@ static int connect_all(struct maker *m, struct err *err)
 
 /* ---- 6. and 7. ---- */
 
+/* A task that dumped itself still waits for the answer, and learns from it that time has passed. */
+static int send_restored(const struct usk *u, struct err *err)
+{
+	CriuResp resp = CRIU_RESP__INIT;
+	CriuDumpResp dump = CRIU_DUMP_RESP__INIT;
+	uint8_t data[64];
+	size_t len;
+
+	resp.type = CRIU_REQ_TYPE__DUMP;
+	resp.success = true;
+	resp.dump = &dump;
+	dump.has_restored = dump.restored = true;
+	len = criu_resp__pack(&resp, data);
+	if (send(u->helper, data, len, MSG_NOSIGNAL) != (ssize_t)len)
+		return err_sys(err, -errno, "answering the task that dumped itself");
+	return 0;
+}
+
 static int fill_queue(struct maker *m, struct usk *u, struct err *err)
 {
 	struct usk *s;
 	int r;
 
+	if (u->e->uflags & USK_SERVICE && u->helper >= 0 && send_restored(u, err) < 0)
+		return err->code;
 	if (u->queue_done || queue_is_empty(&m->all->packets, u->obj->id))
 		return 0;
 	s = u->e->type == SOCK_DGRAM || is_mutual(u) ? sender_of(m, u) : NULL;

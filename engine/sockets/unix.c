@@ -74,10 +74,12 @@ static int load(struct restore *r, struct file_obj *obj, struct err *err)
 		return n;
 	if (by_ino(all, e->ino))
 		return err_image(err, "unix socket %u is there twice", e->ino);
-	if (e->uflags & (USK_SERVICE | USK_CALLBACK) && !files_is_inherited(r, obj))
-		return err_refuse(err, "a unix socket that %s, which cannot be restored yet",
-				  e->uflags & USK_SERVICE ? "led to the service that made the dump"
-							  : "was kept by a plugin");
+	if (e->uflags & USK_CALLBACK && !files_is_inherited(r, obj))
+		return err_refuse(
+			err,
+			"a unix socket that was kept by a plugin, which cannot be restored yet");
+	if (e->uflags & USK_SERVICE && e->peer)
+		return err_image(err, "a unix socket that led to the service and to %u", e->peer);
 	*u = (struct usk){ .next = all->first, .obj = obj, .e = e, .fd = -EBADF, .helper = -EBADF };
 	all->first = u;
 	obj->state = u;

@@ -79,7 +79,9 @@ static int say(struct restore *r, const struct restore_task *task, enum builder_
 
 pid_t builder_clone(uint64_t flags, pid_t ns_pid)
 {
-	struct clone_args args = { .flags = flags, .exit_signal = SIGCHLD };
+	/* a sibling takes over our own exit signal, and may not be given one */
+	struct clone_args args = { .flags = flags,
+				   .exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD };
 
 	if (ns_pid) {
 		args.set_tid = (uint64_t)(uintptr_t)&ns_pid;
@@ -172,11 +174,16 @@ static int build_shared(struct restore *r, struct restore_task *root, struct err
 	n = say(r, root, STAGE_CGROUPNS, err);
 	if (n < 0)
 		return n;
-	wait_stage(r, STAGE_FORK);
+	wait_stage(r, STAGE_SPACES);
 	n = ns_build(r, err);
 	if (n == 0 && r->mounts)
 		n = mounts_rebuild(r->mounts, r->images_fd, err);
-	return n == 0 ? restore_files_create(r, err) : n;
+	if (n == 0)
+		n = say(r, root, STAGE_SPACES, err);
+	if (n < 0)
+		return n;
+	wait_stage(r, STAGE_FORK);
+	return restore_files_create(r, err);
 }
 
 static _Noreturn void end_as_zombie(struct restore *r, struct restore_task *task)

@@ -14,7 +14,8 @@
 enum builder_stage {
 	STAGE_BORN = 1, /* root: user maps are written, it is in its namespace's root cgroup */
 	STAGE_CGROUPNS, /* root: it has its own cgroup namespace if it wants one */
-	STAGE_FORK,	/* root is in its cgroups: namespaces, mounts, files; everybody forks */
+	STAGE_SPACES,	/* root is in its cgroups: namespaces and mounts */
+	STAGE_FORK,	/* files; everybody forks */
 	STAGE_GROUPS,	/* all are born: join process groups, put files in their places */
 	STAGE_DIE,	/* zombies end */
 };

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -146,35 +147,102 @@ static int map_shared(struct restore *r, struct err *err)
 	return 0;
 }
 
+/* A death signal is for the end of the parent that the task had, not for ours. */
+static bool has_death_signal(const struct restore *r)
+{
+	const CoreEntry *core = r->tasks.v[0]->threads.v[0]->core;
+
+	return core->thread_core && core->thread_core->pdeath_sig;
+}
+
+/* Our own number is known only if we are in the pid namespace that it is made from. */
+static bool must_be_orphan(const struct restore *r, uint64_t flags)
+{
+	return r->opts->restore_detached && !r->opts->restore_sibling && !r->opts->exec_cmd.n &&
+	       has_death_signal(r) &&
+	       (flags & CLONE_NEWPID || r->root_ns.id[NS_PID] == r->host_ns.id[NS_PID]);
+}
+
+static pid_t clone_root(struct restore *r, uint64_t flags)
+{
+	pid_t pid = builder_clone(flags, r->tasks.v[0]->ns_pid);
+
+	if (pid == 0)
+		builder_main(r, r->tasks.v[0]);
+	return pid < 0 ? -errno : pid;
+}
+
+/* Waits until our parent has ended and we are a child of who inherits orphans. */
+static void become_orphan(pid_t parent)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	/* the signal is sent when the new parent is there */
+	prctl(PR_SET_PDEATHSIG, SIGUSR1);
+	if (getppid() == parent)
+		sigwaitinfo(&set, NULL);
+	prctl(PR_SET_PDEATHSIG, 0);
+}
+
+/*
+ * A child of ours has a child that loses its parent and then makes the root as its own sibling. The
+ * number of the root, or a negative errno, comes through a pipe.
+ */
+static pid_t clone_orphan(struct restore *r, uint64_t flags)
+{
+	cleanup_fd int reader = -EBADF, writer = -EBADF;
+	pid_t first, ret = 0;
+	int p[2];
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return -errno;
+	reader = p[0];
+	writer = p[1];
+	first = fork();
+	if (first == 0) {
+		first = getpid();
+		if (fork() != 0)
+			_exit(0);
+		become_orphan(first);
+		ret = clone_root(r, flags | CLONE_PARENT);
+		_exit(io_write_all(writer, &ret, sizeof(ret)) < 0);
+	}
+	if (first < 0)
+		return -errno;
+	close(take_fd(&writer));
+	while (waitpid(first, NULL, 0) < 0 && errno == EINTR)
+		;
+	return read(reader, &ret, sizeof(ret)) == sizeof(ret) ? ret : -ECHILD;
+}
+
 /* A cgroup namespace is made later, by the builder, from inside the right cgroup. */
 static int fork_root(struct restore *r, struct err *err)
 {
 	struct restore_task *root = r->tasks.v[0];
 	uint64_t flags = ns_clone_flags(r);
 	struct ns_borrowed away;
+	int n = ns_borrow(r, &away, err);
 	pid_t pid;
-	int n = ns_borrow(r, &away, err), code;
 
 	if (n < 0)
 		return n;
 	if (r->opts->restore_sibling)
 		flags |= CLONE_PARENT;
-	pid = builder_clone(flags, root->ns_pid);
-	if (pid == 0)
-		builder_main(r, root);
-	code = errno;
+	pid = must_be_orphan(r, flags) ? clone_orphan(r, flags) : clone_root(r, flags);
 	if (pid > 0)
 		root->pid = pid;
 	n = ns_return(&away, err);
 	if (n < 0 || pid > 0)
 		return n;
-	errno = code;
-	err_sys(err, -code, "forking the root task with pid %d", root->ns_pid);
-	if (errno == EEXIST)
+	err_sys(err, pid, "forking the root task with pid %d", root->ns_pid);
+	if (pid == -EEXIST)
 		err_hint(err,
 			 "pid %d is taken; end its process, or restore into a new pid namespace",
 			 root->ns_pid);
-	return err->code;
+	return pid;
 }
 
 static int enter_cgroups(struct restore *r, struct restore_task *t, struct err *err)
@@ -203,6 +271,29 @@ static int place_root(struct restore *r, struct err *err)
 	open_stage(r, STAGE_BORN);
 	n = wait_words(r, STAGE_CGROUPNS, 1, err);
 	return n == 0 ? enter_cgroups(r, root, err) : n;
+}
+
+static bool has_namespaces(const struct restore *r)
+{
+	int i;
+
+	for (i = 0; i < NS_TYPE_COUNT; i++)
+		if (r->root_ns.id[i] && r->root_ns.id[i] != r->host_ns.id[i])
+			return true;
+	return false;
+}
+
+/* The client may put into the new namespaces what it likes, before and after we do. */
+static int make_spaces(struct restore *r, struct err *err)
+{
+	bool tell = has_namespaces(r);
+	int n = tell ? restore_notify(r, "setup-namespaces", r->tasks.v[0]->pid, -1, err) : 0;
+
+	if (n < 0)
+		return n;
+	open_stage(r, STAGE_SPACES);
+	n = wait_words(r, STAGE_SPACES, 1, err);
+	return n == 0 && tell ? restore_notify(r, "post-setup-namespaces", 0, -1, err) : n;
 }
 
 static size_t count_tasks(const struct restore *r, bool dead_too)
@@ -246,6 +337,8 @@ int builders_fork(struct restore *r, struct err *err)
 		n = fork_root(r, err);
 	if (n == 0)
 		n = place_root(r, err);
+	if (n == 0)
+		n = make_spaces(r, err);
 	if (n < 0)
 		return n;
 	open_stage(r, STAGE_FORK);

@@ -257,11 +257,49 @@ static void task_drop(struct dump_task *task)
 		close(task->pidfd);
 }
 
-static int task_take(struct dump *d, struct dump_task *parent, pid_t pid, struct err *err)
+/*
+ * What ptrace(2) would ask if that user attached: his own task, whose program he may read (else its
+ * files in /proc are root's), without capabilities. Asked before it is stopped, and again when
+ * nothing can change any more.
+ */
+static int check_user(struct dump *d, const struct dump_task *task, struct err *err)
 {
-	struct dump_task *task = task_add(d, parent, pid);
+	const struct ckpt_options *o = d->opts;
+	struct proc_status status;
+	struct stat st;
+	bool his;
 	int r;
 
+	if (!o->for_user)
+		return 0;
+	r = read_status(task->proc_fd, "status", &status);
+	if (r == -ENOENT || r == -ESRCH)
+		return TRACEE_IS_GONE;
+	if (r < 0)
+		return err_sys(err, r, "reading the status of task %d", task->pid);
+	his = fstatat(task->proc_fd, "status", &st, 0) == 0 && st.st_uid == o->user_uid &&
+	      !status.cap_prm;
+	for (r = 0; r < 4; r++)
+		his &= status.uid[r] == o->user_uid;
+	proc_status_done(&status);
+	if (his)
+		return 0;
+	return err_new(err, ERR_ENVIRONMENT, -EPERM,
+		       "user %u asks for a dump, and may not trace task %d", o->user_uid,
+		       task->pid);
+}
+
+static int task_take(struct dump *d, struct dump_task *parent, pid_t pid, struct err *err)
+{
+	struct dump_task *task;
+	int r;
+
+	if (pid == getpid()) {
+		err_usage(err, "this process is within the tree to be dumped");
+		err_hint(err, "start it from outside of the tree");
+		return -EINVAL;
+	}
+	task = task_add(d, parent, pid);
 	if (!task)
 		return err_nomem(err);
 	task->proc_fd = io_open_proc(pid);
@@ -270,7 +308,11 @@ static int task_take(struct dump *d, struct dump_task *parent, pid_t pid, struct
 	else if (task->proc_fd < 0)
 		return err_sys(err, task->proc_fd, "opening /proc/%d", pid);
 	else
+		r = check_user(d, task, err);
+	if (r == 0)
 		r = task_stop(d, task, err);
+	if (r == 0)
+		r = check_user(d, task, err);
 	if (r == TRACEE_IS_GONE) {
 		task_drop(task);
 		d->tasks.n--;
