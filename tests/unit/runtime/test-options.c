@@ -248,9 +248,9 @@ TEST(command_behind_dashes)
 
 TEST(unsupported_ones_are_refused_where_they_act)
 {
-	check_int(parse("dump --cgroup-yard /y --libdir=/l --cgroup-yard /z --port 5 --no-tls"), 0);
+	check_int(parse("dump --log-pid --page-server --log-pid --port 5 --no-tls"), 0);
 	check_int(cli_refuse_later(&cli, VERB_DUMP, &err), -EOPNOTSUPP);
-	check_str(err.text, "not supported yet: --cgroup-yard, --libdir");
+	check_str(err.text, "not supported yet: --log-pid, --page-server");
 	check_int(cli_refuse_later(&cli, VERB_CHECK, &err), 0);
 	check_int(parse("restore --page-server --deprecated --ghost-fiemap"), 0);
 	check_int(cli_refuse_later(&cli, VERB_RESTORE, &err), 0);
