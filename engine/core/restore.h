@@ -103,6 +103,7 @@ struct restore {
 	int engine_pidfd; /* readable when the engine has died: builders then end */
 	uint32_t root_cg_set;
 	uint64_t own_caps; /* permitted capabilities of the engine */
+	int null_fd;	   /* /dev/null at a number that builders see; 0: not needed */
 	int fd_base;	   /* lowest number of the engine's own descriptors in builders */
 	int fd_next;	   /* next one to give out */
 	struct proc_vmas *own_vmas;

@@ -66,11 +66,11 @@ const struct kernel_feature kernel_features[] = {
 	OPTIONAL("memfd_hugetlb", probe_memfd_hugetlb, "memory files of huge pages"),
 	OPTIONAL("overlayfs_maps", probe_overlayfs_maps,
 		 "exact names of files mapped from overlayfs"),
+	OPTIONAL("aio_remap", probe_aio_remap, "rings of kernel AIO where they were"),
 	LATER("mem_dirty_track", probe_mem_track, "incremental dumps (pre-dump, --track-mem)"),
 	LATER("uffd", probe_uffd, "restoring memory on demand (--lazy-pages)"),
 	LATER("uffd-noncoop", probe_uffd_noncoop,
 	      "restoring memory on demand of tasks that fork or remap"),
-	LATER("aio_remap", probe_nothing, "AIO rings"),
 
 	/* files and IPC */
 	OPTIONAL("mnt_id", probe_mnt_id, "files on mounts of containers"),

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
@@ -112,6 +113,30 @@ int probe_mem_track(void)
 	if (r == 0)
 		r = probe_pagemap_scan();
 	return r == 0 ? 0 : soft_dirty() == 0 ? 0 : r;
+}
+
+/* A ring that has been moved is known by its new address. */
+int probe_aio_remap(void)
+{
+	struct timespec none = { 0, 0 };
+	uint32_t *ring = NULL;
+	void *to;
+	size_t len;
+	int r = 0;
+
+	if (syscall(SYS_io_setup, 1, &ring) < 0)
+		return -errno;
+	len = 32 + (size_t)ring[1] * 32; /* the header, and the number of events that fit */
+	to = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (to == MAP_FAILED ||
+	    mremap(ring, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED)
+		r = -errno;
+	else
+		ring = to;
+	if (r == 0 && syscall(SYS_io_getevents, ring, 0, 1, NULL, &none) < 0)
+		r = -errno;
+	syscall(SYS_io_destroy, ring);
+	return r;
 }
 
 int probe_memfd_hugetlb(void)

@@ -29,6 +29,7 @@ int probe_timer_cr_ids(void);
 int probe_can_map_vdso(void);
 int probe_guard_pages(void);
 int probe_mem_track(void);
+int probe_aio_remap(void);
 int probe_memfd_hugetlb(void);
 int probe_overlayfs_maps(void);
 int probe_pagemap_scan(void);

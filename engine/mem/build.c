@@ -47,7 +47,7 @@ uint64_t mem_program_bound(const struct restore_task *task)
 	 */
 	return ARCH_FRAME_MAX + (mm->n_vmas * 4 + advice + 256) * sizeof(struct arch_step) +
 	       task->pages->runs.n * (sizeof(struct iovec) + sizeof(struct arch_step)) +
-	       mm->n_mm_saved_auxv * 8 + (64 << 10);
+	       aio_program_bound(mm) + mm->n_mm_saved_auxv * 8 + (64 << 10);
 }
 
 /* ---- vDSO ---- */
@@ -193,7 +193,7 @@ static bool has_pages(const struct restore_task *task, const VmaEntry *e)
 
 static bool is_made_by_us(const VmaEntry *e)
 {
-	return !(e->status & (AREA_VDSO | AREA_VVAR | AREA_VSYSCALL | AREA_GUARD));
+	return !(e->status & (AREA_VDSO | AREA_VVAR | AREA_VSYSCALL | AREA_AIO_RING | AREA_GUARD));
 }
 
 static int area_fd(const struct restore *r, const VmaEntry *e)
@@ -326,7 +326,8 @@ static int put_pages(struct restore *r, struct restore_task *task, struct progra
 			while (i < task->mm->n_vmas && task->mm->vmas[i]->end <= at)
 				i++;
 			e = i < task->mm->n_vmas ? task->mm->vmas[i] : NULL;
-			if (!e || at < e->start || e->flags & MAP_SHARED)
+			if (!e || at < e->start ||
+			    (e->flags & MAP_SHARED && !(e->status & AREA_AIO_RING)))
 				return err_image(err, "pages at 0x%lx lie in no private area",
 						 (long)at);
 			stop = end < e->end ? end : e->end;
@@ -383,6 +384,9 @@ int mem_build_program(struct restore *r, struct restore_task *task, struct err *
 	n = put_pages(r, task, p, err);
 	if (n < 0)
 		return err_wrap(err, n, "%s", restore_task_name(r, task));
+	n = aio_put(r, task, p, err);
+	if (n < 0)
+		return err_wrap(err, n, "%s", restore_task_name(r, task));
 	for (i = 0; i < task->mm->n_vmas; i++)
 		put_attributes(task, task->mm->vmas[i], p);
 	put_mm_map(r, task, p);
@@ -396,9 +400,10 @@ int mem_check_result(struct restore *r, struct restore_task *task, struct err *e
 	const struct prog_step *s;
 
 	vec_foreach (s, &task->prog_mm.steps)
-		if (s->nr == SYS_preadv && s->result != (int64_t)s->detail)
+		if ((s->nr == SYS_preadv || s->nr == SYS_pread64) &&
+		    s->result != (int64_t)s->detail)
 			return err_image(
 				err, "%s: only %ld of %lu bytes of its pages could be read",
 				restore_task_name(r, task), (long)s->result, (long)s->detail);
-	return 0;
+	return aio_check_result(r, task, err);
 }

@@ -104,6 +104,9 @@ static int collect_area(struct dump *d, struct dump_task *task, const struct pro
 	case AREA_KIND_FILE:
 		r = collect_file(d, task, vma, e, err);
 		break;
+	case AREA_KIND_AIO:
+		r = aio_collect(d, task, vma, e, err);
+		break;
 	case AREA_KIND_SYSV:
 		r = sysv_collect(d, task, vma, e, err);
 		break;
@@ -219,6 +222,8 @@ int mem_write_areas(struct dump *d, struct dump_task *task, const struct program
 	r = read_auxv(d, task, &mm, err);
 	if (r == 0)
 		r = entry_list(d, task, &mm, err);
+	if (r == 0 && aio_write(d, task, &mm) < 0)
+		r = err_nomem(err);
 	if (r < 0)
 		return r;
 	if (image_add(image_get(d->images, IMG_MM, "mm-%d.img", task->ns_pid), &mm.base) < 0)

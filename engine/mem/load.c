@@ -23,10 +23,10 @@ static int check_area(const VmaEntry *e, const VmaEntry *before, struct err *err
 		return err_image(err, "it is not a range of pages");
 	if (before && before->end > e->start && !(e->status & AREA_GUARD))
 		return err_image(err, "it overlaps the area before");
-	if (e->status & (AREA_SOCKET | AREA_AIO_RING | AREA_SHADOW_STACK))
+	if (e->status & (AREA_SOCKET | AREA_SHADOW_STACK))
 		return err_refuse(err, "an area of its kind (status 0x%x) cannot be restored yet",
 				  e->status);
-	if (!(e->status & (AREA_REGULAR | AREA_VSYSCALL | AREA_GUARD)))
+	if (!(e->status & (AREA_REGULAR | AREA_VSYSCALL | AREA_AIO_RING | AREA_GUARD)))
 		return err_image(err, "status 0x%x is not known", e->status);
 	return 0;
 }
@@ -63,9 +63,6 @@ int mem_load(struct restore *r, struct restore_task *task, struct err *err)
 	if (n < 0)
 		return n;
 	task->mm = mm;
-	if (mm->n_aios)
-		return err_refuse(err, "image 'mm-%d.img': AIO rings cannot be restored yet",
-				  task->ns_pid);
 	for (i = 0; i < mm->n_vmas; i++) {
 		n = check_area(mm->vmas[i], i ? mm->vmas[i - 1] : NULL, err);
 		if (n == 0)
@@ -74,6 +71,9 @@ int mem_load(struct restore *r, struct restore_task *task, struct err *err)
 			return err_wrap(err, n, "image 'mm-%d.img': area 0x%lx-0x%lx", task->ns_pid,
 					(long)mm->vmas[i]->start, (long)mm->vmas[i]->end);
 	}
+	n = aio_load(r, task, err);
+	if (n < 0)
+		return err_wrap(err, n, "image 'mm-%d.img'", task->ns_pid);
 	task->exe = files_find(r, mm->exe_file_id);
 	if (!task->exe)
 		return err_image(err, "image 'mm-%d.img': executable %u is not in 'files.img'",

@@ -117,10 +117,14 @@ static int dump_area(struct dump_task *task, const struct proc_vma *vma, int fd,
 		vma->prot & PROT_READ ? -EBADF : openat(task->proc_fd, "mem", O_RDONLY | O_CLOEXEC);
 	struct copy_arg a = { w, task->pid, mem, true };
 	const char *why;
+	enum area_kind kind = area_classify(vma, &why);
 	int r;
 
+	/* pages of the kernel's own, which the scan would leave out */
+	if (kind == AREA_KIND_AIO)
+		return copy_range(&a, vma->start, vma->end, err);
 	/* The vDSO is stored whole: a restore compares it with its own. */
-	if (area_classify(vma, &why) == AREA_KIND_VDSO) {
+	if (kind == AREA_KIND_VDSO) {
 		a.skip_zero = false;
 		return copy_range(&a, vma->start, vma->end, err);
 	}

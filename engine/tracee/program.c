@@ -127,6 +127,9 @@ static void compile(const struct program *p, const struct layout *l, struct arch
 				/* the earlier step stores its result right into this argument */
 				out[arg->v].out = l->steps + i * sizeof(*out) +
 						  offsetof(struct arch_step, args) + a * 8;
+			else if (arg->kind == PROG_ARGUMENT)
+				out[i].args[a] = l->steps + arg->v / 8 * sizeof(*out) +
+						 offsetof(struct arch_step, args) + arg->v % 8 * 8;
 			else
 				out[i].args[a] = arg->v;
 		}

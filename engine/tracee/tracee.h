@@ -117,14 +117,18 @@ int scratch_write_loop(const struct tracee *t, uint64_t code, struct err *err);
 
 enum prog_fail { PROG_GO_ON = 0, PROG_STOP = 1 };
 
-/* An argument: a number, an address in the program's data, or the result of an earlier step. */
+/*
+ * An argument: a number, an address in the program's data, the result of an earlier step, or the
+ * address of an argument of a later step, which a call can then write.
+ */
 struct prog_arg {
 	uint64_t v;
-	enum { PROG_NUMBER, PROG_DATA, PROG_RESULT } kind;
+	enum { PROG_NUMBER, PROG_DATA, PROG_RESULT, PROG_ARGUMENT } kind;
 };
 #define PN(x) ((struct prog_arg){ (uint64_t)(x), PROG_NUMBER })
 #define PD(x) ((struct prog_arg){ (uint64_t)(x), PROG_DATA })
 #define PR(x) ((struct prog_arg){ (uint64_t)(x), PROG_RESULT })
+#define PA(step, n) ((struct prog_arg){ (uint64_t)(step)*8 + (n), PROG_ARGUMENT })
 
 struct prog_step {
 	const char *what; /* for errors: what this call does */
