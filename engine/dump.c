@@ -200,6 +200,8 @@ static int step_objects(void *ctx, struct err *err)
 		if (r < 0)
 			break;
 	}
+	if (r == 0)
+		r = files_collect_rest(d, err);
 	return r == 0 ? files_write_locks(d, err) : r;
 }
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Epoll sets. An entry belongs to an open file and to the number it had when it was added; the file
- * may have another number since, or none. Only entries whose file has a number can be added again.
+ * may have another number since, or none in the task: it, or the set itself, can be in flight in
+ * the queue of a socket. Then the entry names the file, and is added in a child with descriptors of
+ * its own.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -12,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
@@ -35,7 +38,7 @@ static bool claims(const struct fd_facts *f)
 static int is_target(const struct file_ref *ref, int fd, uint32_t tfd, uint32_t nth)
 {
 	struct kcmp_epoll_slot slot = { .efd = (uint32_t)ref->fd, .tfd = tfd, .toff = nth };
-	pid_t pid = ref->task->pid;
+	pid_t pid = ref->holder;
 	long r = syscall(SYS_kcmp, pid, pid, KCMP_EPOLL_TFD, fd, &slot);
 
 	return r < 0 ? -errno : r == 0;
@@ -44,7 +47,7 @@ static int is_target(const struct file_ref *ref, int fd, uint32_t tfd, uint32_t 
 /* The number that the file of a stale entry has now, or -ENOENT. */
 static int find_target(const struct file_ref *ref, uint32_t tfd, uint32_t nth)
 {
-	int dir_fd = openat(ref->task->proc_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir_fd = openat(ref->holder_proc_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cleanup_dir DIR *dir = dir_fd >= 0 ? fdopendir(dir_fd) : NULL;
 	struct dirent *e;
 
@@ -64,9 +67,37 @@ static bool has_target(const EventpollFileEntry *e, uint32_t tfd)
 	size_t i;
 
 	for (i = 0; i < e->n_tfd; i++)
-		if (e->tfd[i]->tfd == tfd)
+		if (e->tfd[i]->tfd == tfd && !e->tfd[i]->has_file_id)
 			return true;
 	return false;
+}
+
+struct entry {
+	uint32_t tfd, nth;
+	int lfd; /* of the set */
+};
+
+/* match() of files_search(), by our duplicates of the set and of the file. */
+static int is_entry(void *arg, int lfd)
+{
+	const struct entry *x = arg;
+	struct kcmp_epoll_slot slot = { .efd = (uint32_t)x->lfd, .tfd = x->tfd, .toff = x->nth };
+	long r = syscall(SYS_kcmp, getpid(), getpid(), KCMP_EPOLL_TFD, lfd, &slot);
+
+	return r < 0 ? -errno : r == 0;
+}
+
+/* No descriptor of the owner stands for the entry; the file may be another task's or in flight. */
+static int find_file(struct dump *d, const struct file_ref *ref, const struct proc_epoll *p,
+		     uint32_t nth, EventpollTfdEntry *t, struct err *err)
+{
+	struct entry x = { (uint32_t)p->tfd, nth, ref->lfd };
+	int r = files_search(d, is_entry, &x, &t->file_id);
+
+	if (r < 0)
+		return err_sys(err, r, "searching the file of an entry of an epoll set");
+	t->has_file_id = t->file_id != 0;
+	return 0;
 }
 
 static int refuse_target(struct dump *d, const struct file_ref *ref, int tfd)
@@ -82,17 +113,23 @@ static int capture_target(struct dump *d, struct file_ref *ref, const struct pro
 			  uint32_t nth, EventpollFileEntry *e, struct err *err)
 {
 	EventpollTfdEntry *t = arena_alloc(&d->arena, sizeof(*t));
-	int r = is_target(ref, p->tfd, (uint32_t)p->tfd, nth), now = p->tfd;
+	int r = ref->in_flight ? 0 : is_target(ref, p->tfd, (uint32_t)p->tfd, nth), now = p->tfd;
 
 	if (!t)
 		return err_nomem(err);
+	eventpoll_tfd_entry__init(t);
 	if (r < 0 && r != -EBADF)
 		return err_sys(err, r, "comparing fd %d with the epoll set", p->tfd);
 	if (r != 1)
-		now = find_target(ref, (uint32_t)p->tfd, nth);
-	if (now < 0 || has_target(e, (uint32_t)now))
-		return refuse_target(d, ref, p->tfd);
-	eventpoll_tfd_entry__init(t);
+		now = ref->in_flight ? -ENOENT : find_target(ref, (uint32_t)p->tfd, nth);
+	if (now < 0 || has_target(e, (uint32_t)now)) {
+		r = find_file(d, ref, p, nth, t, err);
+		if (r < 0)
+			return r;
+		if (!t->has_file_id)
+			return refuse_target(d, ref, p->tfd);
+		now = p->tfd;
+	}
 	t->tfd = (uint32_t)now;
 	t->events = p->events;
 	t->data = p->data;
@@ -198,10 +235,30 @@ static int check_targets(struct restore *r, struct file_obj *obj, struct err *er
 	const EventpollFileEntry *e = obj->entry->epfd;
 	size_t i;
 
-	for (i = 0; owner && i < e->n_tfd; i++)
-		if (!has_number(owner, e->tfd[i]->tfd))
+	for (i = 0; i < e->n_tfd; i++)
+		if (!e->tfd[i]->has_file_id && owner && !has_number(owner, e->tfd[i]->tfd))
 			return err_image(err, "an epoll set has fd %u, which %s does not",
 					 e->tfd[i]->tfd, restore_task_name(r, owner));
+	return 0;
+}
+
+static int reach(struct restore *r, struct file_obj *obj, struct err *err)
+{
+	const EventpollFileEntry *e = obj->entry->epfd;
+	size_t i;
+
+	for (i = 0; i < e->n_tfd; i++) {
+		struct file_obj *target;
+
+		if (!e->tfd[i]->has_file_id)
+			continue;
+		target = files_find(r, e->tfd[i]->file_id);
+		if (!target)
+			return err_image(err,
+					 "an epoll set has file %u, which is not in 'files.img'",
+					 e->tfd[i]->file_id);
+		files_reach(r, target);
+	}
 	return 0;
 }
 
@@ -217,17 +274,56 @@ static int create(struct restore *r, struct file_obj *obj, struct err *err)
 	return take_fd(&fd);
 }
 
+static int add(int fd, const EventpollTfdEntry *t)
+{
+	struct epoll_event ev = { .events = t->events, .data.u64 = t->data };
+
+	return epoll_ctl(fd, EPOLL_CTL_ADD, (int)t->tfd, &ev) < 0 ? -errno : 0;
+}
+
+/* In a child: the file gets the number for a moment, whatever has it here. */
+static int add_file(struct restore *r, int set, const EventpollTfdEntry *t)
+{
+	int fd = fcntl(set, F_DUPFD_CLOEXEC, (int)t->tfd + 1);
+	int target = fd < 0 ? -errno : files_borrow(r, files_find(r, t->file_id));
+
+	if (target < 0)
+		return target;
+	if (target != (int)t->tfd && dup3(target, (int)t->tfd, O_CLOEXEC) < 0)
+		return -errno;
+	return add(fd, t);
+}
+
+static int add_by_file(struct restore *r, int set, const EventpollTfdEntry *t, struct err *err)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(-add_file(r, set, t));
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (pid < 0 || !WIFEXITED(status))
+		return err_sys(err, -EAGAIN, "adding file %u to an epoll set", t->file_id);
+	return WEXITSTATUS(status)
+		       ? err_sys(err, -WEXITSTATUS(status),
+				 "adding file %u as fd %u to an epoll set", t->file_id, t->tfd)
+		       : 0;
+}
+
 static int finish(struct restore *r, struct file_obj *obj, int fd, struct err *err)
 {
 	const EventpollFileEntry *e = obj->entry->epfd;
 	size_t i;
+	int n;
 
 	for (i = 0; i < e->n_tfd; i++) {
-		struct epoll_event ev = { .events = e->tfd[i]->events,
-					  .data.u64 = e->tfd[i]->data };
-
-		if (epoll_ctl(fd, EPOLL_CTL_ADD, (int)e->tfd[i]->tfd, &ev) < 0)
-			return err_sys(err, -errno, "adding fd %u to an epoll set", e->tfd[i]->tfd);
+		if (e->tfd[i]->has_file_id)
+			n = add_by_file(r, fd, e->tfd[i], err);
+		else if ((n = add(fd, e->tfd[i])) < 0)
+			err_sys(err, n, "adding fd %u to an epoll set", e->tfd[i]->tfd);
+		if (n < 0)
+			return n;
 	}
 	return files_finish_owner(r, obj, fd, err);
 }
@@ -236,8 +332,10 @@ const struct file_kind kind_epoll = {
 	.name = "epoll set",
 	.type = FD_TYPES__EVENTPOLL,
 	.claims = claims,
+	.capture_last = true,
 	.capture = capture,
 	.load = load,
+	.reach = reach,
 	.link = check_targets,
 	.create = create,
 	.finish = finish,

@@ -26,7 +26,7 @@
 /* An open file description, at the place where it was met first. */
 struct known_file {
 	pid_t pid;
-	int fd;
+	int fd, lfd;
 	uint32_t id;
 	int type;
 };
@@ -44,6 +44,9 @@ struct dump_files {
 	VEC(struct known_path) paths;
 	VEC(int) open; /* our duplicates, closed at the end */
 	VEC(uint32_t) tables;
+	VEC(struct file_ref *) inside; /* to look into, and those looked into */
+	VEC(struct file_ref *) last;   /* to be captured last */
+	int self_fd;		       /* our own /proc/PID, 0: not opened yet */
 	uint32_t last_id;
 	struct kind_state *kinds;
 };
@@ -79,6 +82,8 @@ void files_done(struct dump *d)
 	vec_free(&d->files->paths);
 	vec_free(&d->files->open);
 	vec_free(&d->files->tables);
+	vec_free(&d->files->inside);
+	vec_free(&d->files->last);
 }
 
 static int keep_open(struct dump *d, int fd)
@@ -125,7 +130,7 @@ static int read_facts(struct dump *d, struct file_ref *ref, const char *link_pat
 	cleanup_free char *link = NULL;
 	socklen_t len = sizeof(ref->facts.family);
 	struct statfs fs;
-	int r = io_readlink(ref->task->proc_fd, link_path, &link);
+	int r = io_readlink(ref->holder_proc_fd, link_path, &link);
 
 	if (r < 0)
 		return err_sys(err, r, "reading the name of %s", ref->what);
@@ -150,7 +155,7 @@ static int read_fdinfo(struct dump *d, struct file_ref *ref, struct err *err)
 	int r;
 
 	snprintf(path, sizeof(path), "fdinfo/%d", ref->fd);
-	r = io_read_file(ref->task->proc_fd, path, &b);
+	r = io_read_file(ref->holder_proc_fd, path, &b);
 	if (r < 0)
 		return err_sys(err, r, "reading fdinfo of %s", ref->what);
 	text = arena_dup(&d->arena, b.data, b.len + 1);
@@ -182,21 +187,14 @@ static int write_file(struct dump *d, const FileEntry *fe, struct err *err)
 	return 0;
 }
 
-/* Captures a description that was not met before. Positive when it was refused. */
-static int capture(struct dump *d, struct file_ref *ref, int *ret_type, struct err *err)
+static int capture(struct dump *d, struct file_ref *ref, const struct file_kind *kind,
+		   struct err *err)
 {
-	const struct file_kind *kind = kind_of(&ref->facts);
 	FileEntry fe = FILE_ENTRY__INIT;
 	int r;
 
-	if (!kind) {
-		dump_refuse(d, ref->task, "%s: '%s' is of a kind that cannot be kept yet",
-			    ref->what, ref->facts.link);
-		return KIND_UNSUPPORTED;
-	}
 	fe.type = (FdTypes)kind->type;
 	fe.id = ref->id;
-	*ret_type = kind->type;
 	r = kind->capture(d, ref, &fe, err);
 	if (r == 0)
 		r = write_file(d, &fe, err);
@@ -205,13 +203,40 @@ static int capture(struct dump *d, struct file_ref *ref, int *ret_type, struct e
 		     : r;
 }
 
+/* A description that was not met before. Positive when it was refused. */
+static int meet(struct dump *d, struct file_ref *ref, int *ret_type, struct err *err)
+{
+	const struct file_kind *kind = kind_of(&ref->facts);
+	struct file_ref **slot;
+
+	if (!kind) {
+		dump_refuse(d, ref->task, "%s: '%s' is of a kind that cannot be kept yet",
+			    ref->what, ref->facts.link);
+		return KIND_UNSUPPORTED;
+	}
+	*ret_type = kind->type;
+	if (kind->look_inside) {
+		slot = vec_add(&d->files->inside);
+		if (!slot)
+			return err_nomem(err);
+		*slot = ref;
+	}
+	if (!kind->capture_last)
+		return capture(d, ref, kind, err);
+	slot = vec_add(&d->files->last);
+	if (!slot)
+		return err_nomem(err);
+	*slot = ref;
+	return 0;
+}
+
 static int identify(struct dump *d, struct file_ref *ref, struct known_file *ret, struct err *err)
 {
 	struct dump_files *f = d->files;
 	struct known_file *k;
 	size_t at = 0;
 	bool found;
-	int r = place_of(f, ref->task->pid, ref->fd, &at, &found);
+	int r = place_of(f, ref->holder, ref->fd, &at, &found);
 
 	if (r < 0)
 		return err_sys(err, r, "comparing %s with others", ref->what);
@@ -223,11 +248,11 @@ static int identify(struct dump *d, struct file_ref *ref, struct known_file *ret
 		return err_nomem(err);
 	k = &f->sorted.v[at];
 	memmove(k + 1, k, (f->sorted.n - 1 - at) * sizeof(*k));
-	*k = (struct known_file){ ref->task->pid, ref->fd, ++f->last_id, 0 };
+	*k = (struct known_file){ ref->holder, ref->fd, ref->lfd, ++f->last_id, 0 };
 	ref->id = k->id;
 	r = read_facts(d, ref, arena_printf(&d->arena, "fd/%d", ref->fd), err);
 	if (r == 0)
-		r = capture(d, ref, &f->sorted.v[at].type, err);
+		r = meet(d, ref, &f->sorted.v[at].type, err);
 	*ret = f->sorted.v[at];
 	return r < 0 ? r : 0;
 }
@@ -243,6 +268,8 @@ static int collect_fd(struct dump *d, struct dump_task *task, int fd, struct err
 		return err_nomem(err);
 	ref->task = task;
 	ref->fd = fd;
+	ref->holder = task->pid;
+	ref->holder_proc_fd = task->proc_fd;
 	ref->what = arena_printf(&d->arena, "fd %d", fd);
 	lfd = (int)syscall(SYS_pidfd_getfd, task->pidfd, fd, 0);
 	if (lfd < 0)
@@ -298,6 +325,81 @@ static int collect_table(struct dump *d, struct dump_task *task, struct err *err
 			return r;
 	}
 	return 0;
+}
+
+int files_add_in_flight(struct dump *d, struct dump_task *task, int fd, const char *what,
+			uint32_t *ret_id, struct err *err)
+{
+	struct file_ref *ref = arena_alloc(&d->arena, sizeof(*ref));
+	struct known_file known = { 0 };
+	struct proc_line line;
+	int r;
+
+	fd = keep_open(d, fd);
+	if (fd < 0 || !ref)
+		return err_nomem(err);
+	if (!d->files->self_fd) {
+		r = io_open_proc(getpid());
+		if (r < 0 || keep_open(d, r) < 0)
+			return err_sys(err, r, "opening our own directory in /proc");
+		d->files->self_fd = r;
+	}
+	*ref = (struct file_ref){ .task = task,
+				  .fd = fd,
+				  .lfd = fd,
+				  .holder = getpid(),
+				  .holder_proc_fd = d->files->self_fd,
+				  .in_flight = true,
+				  .what = what };
+	r = read_fdinfo(d, ref, err);
+	if (r == 0)
+		r = identify(d, ref, &known, err);
+	/* images have locks by task and descriptor, and this file has neither */
+	if (r == 0 && ref->id == known.id && proc_fdinfo_find(&ref->info, "lock", &line) > 0)
+		dump_refuse(d, task, "%s: '%s' holds a file lock, and nobody has it", what,
+			    ref->facts.link);
+	*ret_id = known.id;
+	return r;
+}
+
+int files_search(struct dump *d, int (*match)(void *arg, int lfd), void *arg, uint32_t *ret_id)
+{
+	const struct known_file *k;
+	int r;
+
+	*ret_id = 0;
+	vec_foreach (k, &d->files->sorted) {
+		r = match(arg, k->lfd);
+		if (r < 0)
+			return r;
+		if (r > 0) {
+			*ret_id = k->id;
+			break;
+		}
+	}
+	return 0;
+}
+
+int files_collect_rest(struct dump *d, struct err *err)
+{
+	struct dump_files *f = files_of(d);
+	struct file_ref *ref;
+	size_t i;
+	int r = 0;
+
+	if (!f)
+		return err_nomem(err);
+	/* the list grows while it is worked off */
+	for (i = 0; i < f->inside.n && r >= 0; i++) {
+		ref = f->inside.v[i];
+		r = kind_of(&ref->facts)->look_inside(d, ref, err);
+		if (r < 0)
+			err_wrap(err, r, "%s: %s ('%s')", dump_task_name(d, ref->task), ref->what,
+				 ref->facts.link);
+	}
+	for (i = 0; i < f->last.n && r >= 0; i++)
+		r = capture(d, f->last.v[i], kind_of(&f->last.v[i]->facts), err);
+	return r < 0 ? r : 0;
 }
 
 int files_add_path(struct dump *d, struct dump_task *task, int opath_fd, const char *link,

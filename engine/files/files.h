@@ -9,6 +9,9 @@
 int files_collect(struct dump *d, struct dump_task *task, struct err *err)
 	__attribute__((warn_unused_result));
 
+/* After all tasks: files in flight, and what had to wait for them. */
+int files_collect_rest(struct dump *d, struct err *err) __attribute__((warn_unused_result));
+
 /* fs-PID.img of a task. */
 int files_write_fs(struct dump *d, struct dump_task *task, struct err *err)
 	__attribute__((warn_unused_result));

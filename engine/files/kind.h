@@ -43,8 +43,11 @@ struct fd_facts {
 /* One open file description at the place where it was met first. Lives in the dump's arena. */
 struct file_ref {
 	struct dump_task *task;
-	int fd;	 /* number in the task; -1: not a descriptor (exe, cwd, root, a mapping) */
-	int lfd; /* our duplicate of the same description; for fd == -1 an O_PATH descriptor */
+	int fd;	      /* number in the task; -1: not a descriptor (exe, cwd, root, a mapping) */
+	int lfd;      /* our duplicate of the same description; for fd == -1 an O_PATH descriptor */
+	pid_t holder; /* the process that has fd: the task, or this one for a file in flight */
+	int holder_proc_fd; /* its /proc/PID */
+	bool in_flight;	    /* nobody has it: it waits in the queue of a socket of the task */
 	uint32_t id;
 	struct fd_facts facts;
 	struct proc_fdinfo info; /* of fd >= 0 */
@@ -64,6 +67,7 @@ struct file_obj {
 	int place;	/* number that it gets in builders, 0: none */
 	bool creating;	/* to find cycles */
 	bool needed;	/* somebody uses it */
+	bool in_flight; /* nobody has a descriptor of it: it only waits in queues */
 	bool inherited; /* given by the caller (--inherit-fd) instead of created */
 };
 
@@ -76,6 +80,15 @@ struct file_kind {
 	/* finish() runs for every descriptor, before that of the other kinds: it may replace it. */
 	bool finish_everywhere;
 
+	/* capture() waits until all files of the dump have been met, those in flight too. */
+	bool capture_last;
+
+	/*
+	 * create() waits until all tasks are born: the root builder makes the file then, and the
+	 * others fetch it from there.
+	 */
+	bool late;
+
 	/* Is an open file with these facts of this kind? The first row that says yes has it. */
 	bool (*claims)(const struct fd_facts *facts);
 
@@ -87,9 +100,21 @@ struct file_kind {
 	int (*capture)(struct dump *d, struct file_ref *ref, struct FileEntry *entry,
 		       struct err *err);
 
+	/*
+	 * Optional: once for each file, when the descriptors of all tasks have been met. Finds the
+	 * files that are in flight in it and hands them to files_add_in_flight().
+	 */
+	int (*look_inside)(struct dump *d, struct file_ref *ref, struct err *err);
+
 	/* Validates obj->entry before any process exists. May set obj->state (arena of the
 	 * restore). */
 	int (*load)(struct restore *r, struct file_obj *obj, struct err *err);
+
+	/*
+	 * Optional, for a file that is needed, after all load(): tells with files_reach() which
+	 * others are needed with it, although no task has them.
+	 */
+	int (*reach)(struct restore *r, struct file_obj *obj, struct err *err);
 
 	/* Optional: after all load(): files_need() what must exist before, or find a peer. */
 	int (*link)(struct restore *r, struct file_obj *obj, struct err *err);
@@ -105,10 +130,13 @@ struct file_kind {
 	 */
 	int (*open_mapping)(struct restore *r, struct file_obj *obj, int flags, struct err *err);
 
+	/* Optional, in the root builder, once for a kind that is late: when all files exist. */
+	int (*settle)(struct restore *r, struct err *err);
+
 	/*
 	 * Optional: in the first owner, after all its descriptors are in place; fd is the number
 	 * there. For what is bound to the owner or to other descriptors (epoll targets, owners of
-	 * signals).
+	 * signals). For a file in flight: in the root builder, before settle().
 	 */
 	int (*finish)(struct restore *r, struct file_obj *obj, int fd, struct err *err);
 };
@@ -154,11 +182,30 @@ void *files_restore_state(struct restore *r, const struct file_kind *kind, size_
 int files_add_path(struct dump *d, struct dump_task *task, int opath_fd, const char *link,
 		   uint32_t open_flags, const char *what, uint32_t *ret_id, struct err *err);
 
+/*
+ * For look_inside(): registers a file that was found in the queue of a socket of the task. Takes fd
+ * over, which is a descriptor of ours.
+ */
+int files_add_in_flight(struct dump *d, struct dump_task *task, int fd, const char *what,
+			uint32_t *ret_id, struct err *err);
+
+/*
+ * For a capture() that comes last: the id of the first open file that match() says 1 to; lfd is our
+ * duplicate of it. 0: there is none. Negative: what match() gave.
+ */
+int files_search(struct dump *d, int (*match)(void *arg, int lfd), void *arg, uint32_t *ret_id);
+
 /* An id for an entry of files.img that no descriptor stands for. */
 uint32_t files_new_id(struct dump *d);
 
 /* The object with that id, or NULL. */
 struct file_obj *files_find(struct restore *r, uint32_t id);
+
+/* For reach(). */
+void files_reach(struct restore *r, struct file_obj *obj);
+
+/* For finish(): a new descriptor of the file, in whichever builder; close-on-exec. Or -errno. */
+int files_borrow(struct restore *r, const struct file_obj *obj);
 
 /* Restore: makes sure that obj has been created (root builder); fails on a cycle. */
 int files_need(struct restore *r, struct file_obj *obj, struct err *err);

@@ -40,6 +40,7 @@ struct restore_files {
 	size_t n, cap;
 	VEC(struct mapping) mappings;
 	struct kind_state *kinds;
+	bool reached; /* files_reach() found something new */
 };
 
 void *files_restore_state(struct restore *r, const struct file_kind *kind, size_t size)
@@ -284,13 +285,43 @@ int restore_files_mapping_fd(const struct restore *r, uint32_t id, int flags)
 	return -EBADF;
 }
 
+void files_reach(struct restore *r, struct file_obj *obj)
+{
+	if (obj->needed)
+		return;
+	obj->needed = obj->in_flight = true;
+	r->files->reached = true;
+}
+
+/* What is in flight in a queue can be a socket with a queue. */
+static int spread_needs(struct restore *r, struct err *err)
+{
+	struct restore_files *f = r->files;
+	size_t i;
+	int n;
+
+	do {
+		f->reached = false;
+		for (i = 0; i < f->n; i++) {
+			if (!f->objs[i]->needed || !f->objs[i]->kind->reach)
+				continue;
+			n = f->objs[i]->kind->reach(r, f->objs[i], err);
+			if (n < 0)
+				return n;
+		}
+	} while (f->reached);
+	return 0;
+}
+
 int restore_files_link(struct restore *r, struct err *err)
 {
 	struct restore_files *f = r->files;
 	struct mapping *m;
 	size_t i;
-	int n;
+	int n = spread_needs(r, err);
 
+	if (n < 0)
+		return n;
 	for (i = 0; i < f->n; i++) {
 		if (!f->objs[i]->needed || !f->objs[i]->kind->link)
 			continue;
@@ -355,13 +386,53 @@ int restore_files_create(struct restore *r, struct err *err)
 	int n = 0;
 
 	for (i = 0; i < f->n && n == 0; i++)
-		if (f->objs[i]->needed)
+		if (f->objs[i]->needed && !f->objs[i]->kind->late)
 			n = files_need(r, f->objs[i], err);
 	vec_foreach (m, &f->mappings)
 		if (n == 0)
 			n = open_mapping(r, m, err);
 	/* everything that was deleted is open by now, and loses its name again */
 	ghost_unlink_all(r);
+	return n;
+}
+
+/* Files that only wait in queues have no owner to finish them. */
+static int finish_in_flight(struct restore *r, bool everywhere, struct err *err)
+{
+	struct restore_files *f = r->files;
+	size_t i;
+	int n = 0;
+
+	for (i = 0; i < f->n && n == 0; i++) {
+		struct file_obj *obj = f->objs[i];
+
+		if (!obj->in_flight || !obj->kind->finish || obj->inherited ||
+		    obj->kind->finish_everywhere != everywhere)
+			continue;
+		n = obj->kind->finish(r, obj, obj->fd, err);
+		if (n < 0)
+			err_wrap(err, n, "file %u in flight (%s)", obj->id, obj->kind->name);
+	}
+	return n;
+}
+
+int restore_files_create_late(struct restore *r, struct err *err)
+{
+	const struct file_kind *const *k;
+	struct restore_files *f = r->files;
+	size_t i;
+	int n = 0;
+
+	for (i = 0; i < f->n && n == 0; i++)
+		if (f->objs[i]->needed && f->objs[i]->kind->late)
+			n = files_need(r, f->objs[i], err);
+	if (n == 0)
+		n = finish_in_flight(r, true, err);
+	if (n == 0)
+		n = finish_in_flight(r, false, err);
+	for (k = file_kinds; *k && n == 0; k++)
+		if ((*k)->settle)
+			n = (*k)->settle(r, err);
 	return n;
 }
 
@@ -409,17 +480,76 @@ static int finish_kinds(struct restore *r, struct restore_task *task, bool every
 	return n;
 }
 
+/* What the root builder made after this one was born is fetched from there. */
+int files_borrow(struct restore *r, const struct file_obj *obj)
+{
+	cleanup_fd int root = -EBADF;
+	int fd;
+
+	if (obj->fd >= 0) {
+		fd = fcntl(obj->fd, F_DUPFD_CLOEXEC, 0);
+		return fd < 0 ? -errno : fd;
+	}
+	root = (int)syscall(SYS_pidfd_open, r->tasks.v[0]->ns_pid, 0);
+	fd = root < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, root, obj->place, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+/* The same while descriptors are being placed. */
+static int fetch_late(int root_pidfd, const struct restore_fd *fd)
+{
+	int got = (int)syscall(SYS_pidfd_getfd, root_pidfd, fd->obj->place, 0), n = 0;
+
+	if (got < 0)
+		return -errno;
+	if (got == fd->fd)
+		return fcntl(got, F_SETFD, (int)fd->flags & FD_CLOEXEC) < 0 ? -errno : 0;
+	if (dup3(got, fd->fd, fd->flags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
+		n = -errno;
+	close(got);
+	return n;
+}
+
+static int place_fd(const struct restore_fd *fd, int root_pidfd)
+{
+	if (fd->obj->kind->late && root_pidfd >= 0)
+		return fetch_late(root_pidfd, fd);
+	return dup3(fd->obj->kind->late ? fd->obj->place : fd->obj->fd, fd->fd,
+		    fd->flags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0
+		       ? -errno
+		       : 0;
+}
+
+/* A number above those of the task, since these are being given out. */
+static int open_root(struct restore *r, const struct restore_task *task, struct err *err)
+{
+	int fd, high;
+
+	if (!task->parent)
+		return -EBADF;
+	fd = (int)syscall(SYS_pidfd_open, r->tasks.v[0]->ns_pid, 0);
+	high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, r->fd_next);
+	if (high < 0)
+		return err_sys(err, -errno, "opening a pidfd of the root task");
+	close(fd);
+	return high;
+}
+
 int restore_files_place(struct restore *r, struct restore_task *task, struct err *err)
 {
+	cleanup_fd int root_pidfd = open_root(r, task, err);
 	struct restore_fd *fd;
 	int next = 0, n = 0;
 
+	if (root_pidfd < 0 && task->parent)
+		return root_pidfd;
 	vec_foreach (fd, &task->fds) {
 		n = close_gap(next, fd->fd - 1, err);
 		if (n < 0)
 			return n;
-		if (dup3(fd->obj->fd, fd->fd, fd->flags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
-			return err_sys(err, -errno, "placing fd %d (file %u)", fd->fd, fd->obj->id);
+		n = place_fd(fd, root_pidfd);
+		if (n < 0)
+			return err_sys(err, n, "placing fd %d (file %u)", fd->fd, fd->obj->id);
 		next = fd->fd + 1;
 	}
 	n = close_gap(next, r->fd_base - 1, err);

@@ -29,6 +29,10 @@ int restore_files_mapping_fd(const struct restore *r, uint32_t id, int flags);
 /* In the root builder: makes every object and opens every mapped file. */
 int restore_files_create(struct restore *r, struct err *err) __attribute__((warn_unused_result));
 
+/* In the root builder, when all tasks are born: the kinds that are late. */
+int restore_files_create_late(struct restore *r, struct err *err)
+	__attribute__((warn_unused_result));
+
 /* In every builder: descriptors of the task in their places, everything else below fd_base closed.
  */
 int restore_files_place(struct restore *r, struct restore_task *task, struct err *err)

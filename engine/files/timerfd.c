@@ -51,7 +51,7 @@ static int wake_expired(struct dump *d, struct file_ref *ref, struct proc_timerf
 	path = arena_printf(&d->arena, "fdinfo/%d", ref->fd);
 	if (!path)
 		return err_nomem(err);
-	r = io_read_file(ref->task->proc_fd, path, &b);
+	r = io_read_file(ref->holder_proc_fd, path, &b);
 	if (r == 0)
 		r = proc_fdinfo_parse(b.data, b.len, &again);
 	if (r == 0)

@@ -1,27 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Queues are read with MSG_PEEK. The packets behind the first one can be seen only with a peek
- * offset (SO_PEEK_OFF), which is a state of the socket: it is set, used and taken back in a child
- * process, so that it is taken back also if the engine is killed meanwhile.
- */
 #include "engine/sockets/queue.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
 #include "engine/base/io.h"
+#include "engine/files/kind.h"
+#include "engine/ns/ns.h"
+#include "engine/sockets/inside.h"
 #include "engine/sockets/sockopts.h"
 #include "proto/sockets.pb-c.h"
 
-/* Of a stream, so many bytes go into one record. */
+/* Bytes of a stream without descriptors are cut into records of so many. */
 #define STREAM_RECORD 32768u
 
 /* A record of more is not from a socket: the kernel's limit of a send buffer is lower. */
@@ -29,170 +26,173 @@
 
 /* ---- dump ---- */
 
-static int write_packet(struct dump *d, uint32_t id, const void *data, size_t len, struct err *err)
-{
-	struct image *img = image_get(d->images, IMG_SK_QUEUES, "sk-queues.img");
-	SkPacketEntry e = SK_PACKET_ENTRY__INIT;
-
-	e.id_for = id;
-	e.length = (uint32_t)len;
-	if (!img || image_add(img, &e.base) < 0 || (len && image_add_raw(img, data, len) < 0))
-		return err_nomem(err);
-	return 0;
-}
-
-int queue_capture_stream(struct dump *d, int sk, uint32_t id, struct err *err)
-{
-	cleanup_free char *data = NULL;
-	int len = 0, r;
-	ssize_t n;
-	size_t at;
-
-	if (ioctl(sk, SIOCINQ, &len) < 0)
-		return err_sys(err, -errno, "asking for the length of the queue");
-	if (!len)
-		return 0;
-	data = malloc((size_t)len + 1);
-	if (!data)
-		return err_nomem(err);
-	n = recv(sk, data, (size_t)len + 1, MSG_PEEK | MSG_DONTWAIT);
-	if (n < 0)
-		return err_sys(err, -errno, "looking into the queue");
-	/* one read stops where descriptors or other credentials come along, and at urgent data */
-	if (n != len)
-		return QUEUE_HAS_CONTROL;
-	for (at = 0; at < (size_t)n; at += STREAM_RECORD) {
-		size_t part = (size_t)n - at < STREAM_RECORD ? (size_t)n - at : STREAM_RECORD;
-
-		r = write_packet(d, id, data + at, part, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-/* What the child hands back in a memfd: this, then the bytes, for each packet. */
-struct peeked {
-	uint64_t len;
+struct errand {
+	const struct peek_args *peek;
+	int out;
 };
 
-static int set_offset(int sk, int off)
+static int peek(void *arg)
 {
-	return setsockopt(sk, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off)) < 0 ? -errno : 0;
+	const struct errand *e = arg;
+	int r = queue_peek(e->peek, e->out);
+
+	return r == PEEK_ODD ? QUEUE_IS_ODD : r;
 }
 
-/* Looks at the next packet, with a buffer that grows until the packet fits. */
-static ssize_t peek_one(int sk, struct buf *b, int off, int *ret_flags)
+/* Gives ids to the files that are in flight in a packet, whose descriptors are ours now. */
+static int add_rights(struct dump *d, const struct queue_source *q, const struct peeked *p,
+		      ScmEntry *scm, struct err *err)
 {
-	for (;;) {
-		struct iovec iov = { b->data, b->cap };
-		struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-		ssize_t n = recvmsg(sk, &m, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC);
-		int r;
+	uint32_t i;
+	int r = 0;
 
-		if (n < 0)
-			return -errno;
-		*ret_flags = m.msg_flags;
-		if (!(m.msg_flags & MSG_TRUNC))
-			return n;
-		/* the offset went as far as the buffer did */
-		r = set_offset(sk, off);
-		if (r == 0)
-			r = buf_reserve(b, (size_t)n + 1);
+	scm_entry__init(scm);
+	scm->type = SCM_RIGHTS;
+	scm->rights = arena_alloc(&d->arena, p->n_fds * sizeof(*scm->rights));
+	if (!scm->rights)
+		return err_nomem(err);
+	for (i = 0; i < p->n_fds; i++) {
+		const char *what = arena_printf(&d->arena, "in the queue of %s", q->what);
+
+		if (!what)
+			return err_nomem(err);
+		r = files_add_in_flight(d, q->task, p->fds[i], what, &scm->rights[scm->n_rights++],
+					err);
 		if (r < 0)
 			return r;
 	}
-}
-
-static int peek_all(int sk, int out, bool rcv_shut)
-{
-	struct buf b = BUF_INIT;
-	int off = 0, flags = 0, r = buf_reserve(&b, 65536);
-
-	while (r == 0) {
-		ssize_t n = peek_one(sk, &b, off, &flags);
-		struct peeked p = { (uint64_t)n };
-
-		if (n == -EAGAIN || (n == 0 && rcv_shut))
-			break;
-		/* without a place for control messages the kernel only tells that there are some */
-		if (n >= 0 && flags & MSG_CTRUNC)
-			r = QUEUE_HAS_CONTROL;
-		else if (n < 0)
-			r = (int)n;
-		else if ((r = io_write_all(out, &p, sizeof(p))) == 0 && n > 0)
-			r = io_write_all(out, b.data, (size_t)n);
-		off += (int)n;
-	}
-	buf_done(&b);
 	return r;
 }
 
-/* In the child. The exit status is an errno, or QUEUE_CODE for QUEUE_HAS_CONTROL. */
-enum { QUEUE_CODE = 255 };
-
-static void peek_child(int sk, int out, bool rcv_shut)
+static int add_cred(struct dump *d, const struct peeked *p, SkPacketEntry *e, PacketCredEntry *c)
 {
-	int r = set_offset(sk, 0), back;
-
-	if (r == 0)
-		r = peek_all(sk, out, rcv_shut);
-	back = set_offset(sk, -1);
-	if (r == 0)
-		r = back;
-	_exit(r == QUEUE_HAS_CONTROL ? QUEUE_CODE : -r);
-}
-
-static int run_child(int sk, int out, bool rcv_shut, struct err *err)
-{
-	int status;
-	pid_t pid = fork();
-
-	if (pid < 0)
-		return err_sys(err, -errno, "starting a process to look into the queue");
-	if (pid == 0)
-		peek_child(sk, out, rcv_shut);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return err_sys(err, -errno,
-				       "waiting for the process that looks into the queue");
-	if (!WIFEXITED(status))
-		return err_new(err, ERR_ENVIRONMENT, -EINTR,
-			       "the process that looks into the queue was killed");
-	if (WEXITSTATUS(status) == QUEUE_CODE)
-		return QUEUE_HAS_CONTROL;
-	return WEXITSTATUS(status) ? err_sys(err, -WEXITSTATUS(status), "looking into the queue")
-				   : 0;
-}
-
-int queue_capture_packets(struct dump *d, int sk, uint32_t id, bool rcv_shut, struct err *err)
-{
-	cleanup_fd int out = memfd_create("queue", MFD_CLOEXEC);
-	cleanup_buf struct buf b = BUF_INIT;
-	size_t at = 0;
-	int r;
-
-	if (out < 0)
-		return err_sys(err, -errno, "making memory for the queue");
-	r = run_child(sk, out, rcv_shut, err);
-	if (r != 0)
-		return r;
-	if (lseek(out, 0, SEEK_SET) < 0 || (r = io_read_fd(out, &b)) < 0)
-		return err_sys(err, r ?: -errno, "reading the copy of the queue");
-	while (at < b.len) {
-		struct peeked p;
-
-		memcpy(&p, b.data + at, sizeof(p));
-		at += sizeof(p);
-		r = write_packet(d, id, b.data + at, p.len, err);
-		if (r < 0)
-			return r;
-		at += p.len;
-	}
+	/* what the kernel tells for a message without credentials */
+	if (!p->cred.pid && p->cred.uid == 65534 && p->cred.gid == 65534)
+		return 0;
+	packet_cred_entry__init(c);
+	c->pid = (uint32_t)p->cred.pid;
+	/* a user from outside, whom the tree sees as nobody */
+	if (ns_inside_uid(d, p->cred.uid, &c->uid) < 0)
+		c->uid = 65534;
+	if (ns_inside_gid(d, p->cred.gid, &c->gid) < 0)
+		c->gid = 65534;
+	e->cred = c;
 	return 0;
 }
 
+static int write_record(struct dump *d, SkPacketEntry *e, const char *data, size_t len,
+			struct err *err)
+{
+	struct image *img = image_get(d->images, IMG_SK_QUEUES, "sk-queues.img");
+
+	e->length = (uint32_t)len;
+	if (!img || image_add(img, &e->base) < 0 || (len && image_add_raw(img, data, len) < 0))
+		return err_nomem(err);
+	return 0;
+}
+
+static int write_packet(struct dump *d, const struct queue_source *q, const struct peeked *p,
+			const char *name, const char *data, struct err *err)
+{
+	SkPacketEntry e = SK_PACKET_ENTRY__INIT;
+	PacketCredEntry cred;
+	ScmEntry scm, *scms[] = { &scm };
+	size_t at = 0, len = p->len;
+	int r = 0;
+
+	e.id_for = q->id;
+	add_cred(d, p, &e, &cred);
+	if (q->peek.type == SOCK_DGRAM) {
+		e.has_sender = true;
+		e.sender.data = (uint8_t *)name;
+		e.sender.len = p->name_len;
+	}
+	if (p->n_fds) {
+		r = add_rights(d, q, p, &scm, err);
+		e.scm = scms;
+		e.n_scm = 1;
+	}
+	while (r == 0 && q->peek.type == SOCK_STREAM && !p->n_fds && len > STREAM_RECORD) {
+		r = write_record(d, &e, data + at, STREAM_RECORD, err);
+		at += STREAM_RECORD;
+		len -= STREAM_RECORD;
+	}
+	return r == 0 ? write_record(d, &e, data + at, len, err) : r;
+}
+
+int queue_capture(struct dump *d, const struct queue_source *q, struct err *err)
+{
+	cleanup_fd int out = memfd_create("queue", MFD_CLOEXEC);
+	cleanup_buf struct buf b = BUF_INIT;
+	struct errand errand = { &q->peek, out };
+	int result, r;
+	size_t at = 0;
+
+	if (out < 0)
+		return err_sys(err, -errno, "making memory for the queue");
+	r = inside_run(d, peek, &errand, &result, err);
+	if (r < 0 || result > 0)
+		return r ?: result;
+	if (result < 0)
+		return err_sys(err, result, "looking into the queue");
+	if (lseek(out, 0, SEEK_SET) < 0 || (r = io_read_fd(out, &b)) < 0)
+		return err_sys(err, r ?: -errno, "reading the copy of the queue");
+	while (at < b.len && r == 0) {
+		struct peeked p;
+		const char *name;
+
+		memcpy(&p, b.data + at, sizeof(p));
+		name = b.data + at + sizeof(p);
+		at += sizeof(p) + p.name_len + p.len;
+		r = write_packet(d, q, &p, name, name + p.name_len, err);
+	}
+	return r;
+}
+
 /* ---- restore ---- */
+
+static int load_rights(struct restore *r, struct image_reader *reader, const SkPacketEntry *e,
+		       struct sk_packet *p, struct err *err)
+{
+	const ScmEntry *scm = e->n_scm ? e->scm[0] : NULL;
+
+	if (!scm)
+		return 0;
+	if (e->n_scm > 1 || scm->type != SCM_RIGHTS)
+		return err_refuse(err,
+				  "image '%s': a control message of type %u in the queue of socket "
+				  "file %u, which cannot be restored",
+				  image_name(reader), scm->type, e->id_for);
+	if (!scm->n_rights || scm->n_rights > PEEK_FDS)
+		return err_image(err, "image '%s': a message with %zu descriptors",
+				 image_name(reader), scm->n_rights);
+	p->n_rights = scm->n_rights;
+	p->rights = arena_dup(&r->arena, scm->rights, scm->n_rights * sizeof(*scm->rights));
+	return p->rights ? 0 : err_nomem(err);
+}
+
+static int load_extras(struct restore *r, struct image_reader *reader, const SkPacketEntry *e,
+		       struct sk_packet *p, struct err *err)
+{
+	if (e->cred && e->cred->pid > INT32_MAX)
+		return err_image(err, "image '%s': a message of process %u", image_name(reader),
+				 e->cred->pid);
+	if (e->has_sender && e->sender.len > sizeof(((struct sockaddr_un *)0)->sun_path) + 1)
+		return err_image(err, "image '%s': a sender with a name of %zu bytes",
+				 image_name(reader), e->sender.len);
+	if (e->cred) {
+		p->has_cred = true;
+		p->cred = (struct packet_cred){ (pid_t)e->cred->pid, e->cred->uid, e->cred->gid };
+	}
+	p->has_sender = e->has_sender;
+	if (e->has_sender && e->sender.len) {
+		p->sender_len = e->sender.len;
+		p->sender = arena_dup(&r->arena, e->sender.data, e->sender.len);
+		if (!p->sender)
+			return err_nomem(err);
+	}
+	return load_rights(r, reader, e, p, err);
+}
 
 static int load_one(struct restore *r, struct image_reader *reader, const SkPacketEntry *e,
 		    struct sk_packets *all, struct err *err)
@@ -203,11 +203,6 @@ static int load_one(struct restore *r, struct image_reader *reader, const SkPack
 
 	if (!p)
 		return err_nomem(err);
-	if (e->n_scm)
-		return err_refuse(err,
-				  "image '%s': socket file %u has passed descriptors in its queue, "
-				  "which cannot be restored yet",
-				  image_name(reader), e->id_for);
 	if (e->length > PACKET_MAX)
 		return err_image(err, "image '%s': a packet of %u bytes", image_name(reader),
 				 e->length);
@@ -217,9 +212,10 @@ static int load_one(struct restore *r, struct image_reader *reader, const SkPack
 	*p = (struct sk_packet){ .id_for = e->id_for, .len = e->length };
 	if (p->len && !(p->bytes = arena_dup(&r->arena, bytes, p->len)))
 		return err_nomem(err);
+	n = load_extras(r, reader, e, p, err);
 	*all->end = p;
 	all->end = &p->next;
-	return 0;
+	return n;
 }
 
 int queue_load(struct restore *r, struct sk_packets *ret, struct err *err)
@@ -243,37 +239,100 @@ int queue_load(struct restore *r, struct sk_packets *ret, struct err *err)
 	}
 }
 
-bool queue_is_empty(const struct sk_packets *all, uint32_t id_for)
+const struct sk_packet *queue_next(const struct sk_packet *p, uint32_t id_for)
 {
-	const struct sk_packet *p;
-
-	for (p = all->first; p; p = p->next)
-		if (p->id_for == id_for)
-			return false;
-	return true;
+	while (p && p->id_for != id_for)
+		p = p->next;
+	return p;
 }
 
-int queue_send(const struct sk_packets *all, uint32_t id_for, int sender, struct err *err)
+bool queue_is_empty(const struct sk_packets *all, uint32_t id_for)
+{
+	return !queue_next(all->first, id_for);
+}
+
+int queue_reach(struct restore *r, const struct sk_packets *all, uint32_t id_for, struct err *err)
 {
 	const struct sk_packet *p;
-	bool room = false;
+	size_t i;
 
-	for (p = all->first; p; p = p->next) {
-		ssize_t n;
+	for (p = queue_next(all->first, id_for); p; p = queue_next(p->next, id_for)) {
+		for (i = 0; i < p->n_rights; i++) {
+			struct file_obj *obj = files_find(r, p->rights[i]);
 
-		if (p->id_for != id_for)
-			continue;
-		if (!room && sockopts_make_room(sender, err) < 0)
-			return err->code;
-		room = true;
-		/* a set of images that has more than the queue holds must fail, not hang */
-		n = send(sender, p->bytes, p->len, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n < 0)
-			return err_sys(err, -errno, "filling the queue of a socket");
-		if ((size_t)n != p->len)
-			return err_new(err, ERR_ENVIRONMENT, -ENOBUFS,
-				       "only %zd of %zu bytes fit into the queue of a socket", n,
-				       p->len);
+			if (!obj)
+				return err_image(err,
+						 "image 'sk-queues.img': file %u in the queue of "
+						 "socket file %u is not in 'files.img'",
+						 p->rights[i], id_for);
+			files_reach(r, obj);
+		}
 	}
+	return 0;
+}
+
+union control {
+	char bytes[CMSG_SPACE(PEEK_FDS * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
+	struct cmsghdr align;
+};
+
+static void put_control(struct msghdr *m, int type, const void *data, size_t len)
+{
+	struct cmsghdr *c = (struct cmsghdr *)((char *)m->msg_control + m->msg_controllen);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = type;
+	c->cmsg_len = CMSG_LEN(len);
+	memcpy(CMSG_DATA(c), data, len);
+	m->msg_controllen += CMSG_SPACE(len);
+}
+
+/* The process may have ended before the dump: then its number is nobody's, and nobody can tell. */
+static bool process_exists(pid_t pid)
+{
+	cleanup_fd int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	return fd >= 0;
+}
+
+static void put_cred(struct msghdr *m, const struct sk_packet *p)
+{
+	struct ucred c = { p->cred.pid, p->cred.uid, p->cred.gid };
+
+	if (!p->has_cred)
+		return;
+	if (!process_exists(c.pid))
+		c.pid = getpid();
+	put_control(m, SCM_CREDENTIALS, &c, sizeof(c));
+}
+
+int queue_send(struct restore *r, const struct sk_packet *p, int sender, const void *addr,
+	       size_t addr_len, struct err *err)
+{
+	union control control = { 0 };
+	struct iovec iov = { (void *)p->bytes, p->len };
+	struct msghdr m = { .msg_name = (void *)addr,
+			    .msg_namelen = (socklen_t)addr_len,
+			    .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = &control };
+	int fds[PEEK_FDS];
+	ssize_t n;
+	size_t i;
+
+	for (i = 0; i < p->n_rights; i++)
+		fds[i] = files_find(r, p->rights[i])->fd;
+	if (p->n_rights)
+		put_control(&m, SCM_RIGHTS, fds, p->n_rights * sizeof(int));
+	put_cred(&m, p);
+	if (sockopts_make_room(sender, err) < 0)
+		return err->code;
+	/* a set of images that has more than the queue holds must fail, not hang */
+	n = sendmsg(sender, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0)
+		return err_sys(err, -errno, "filling the queue of a socket");
+	if ((size_t)n != p->len)
+		return err_new(err, ERR_ENVIRONMENT, -ENOBUFS,
+			       "only %zd of %zu bytes fit into the queue of a socket", n, p->len);
 	return 0;
 }

@@ -1,38 +1,64 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What waits in a socket's receive queue, and sk-queues.img. */
+/* What waits in the receive queue of a unix socket, and sk-queues.img. */
 #pragma once
 
 #include "engine/core/dump.h"
 #include "engine/core/restore.h"
+#include "engine/sockets/queue-peek.h"
+
+struct file_obj;
 
 struct sk_packet {
 	struct sk_packet *next; /* of any socket, in the order of the image */
 	uint32_t id_for;
 	size_t len;
 	const void *bytes;
+	size_t n_rights;
+	const uint32_t *rights; /* ids of files in flight */
+	bool has_cred, has_sender;
+	struct packet_cred cred;
+	size_t sender_len; /* a name as in sun_path */
+	const void *sender;
 };
 
 struct sk_packets {
 	struct sk_packet *first, **end;
 };
 
-/* Something in the queue, passed descriptors or credentials, cannot be kept. */
-enum { QUEUE_HAS_CONTROL = 1 };
+/* ---- dump ---- */
 
-/* Copies the unread bytes of a stream; they stay where they are. */
-int queue_capture_stream(struct dump *d, int sk, uint32_t id, struct err *err);
+/* A socket to look into. */
+struct queue_source {
+	struct dump_task *task;
+	const char *what; /* for messages: which descriptor of the task */
+	uint32_t id;	  /* of its file */
+	struct peek_args peek;
+};
 
 /*
- * The same for datagrams, with their borders. rcv_shut: the socket is shut down for reading, so
- * that nothing read means the end and not an empty packet.
+ * Copies what is unread; it stays where it is. Files in flight get ids (files_add_in_flight()).
+ * QUEUE_IS_ODD when it holds something that cannot be copied: urgent data.
  */
-int queue_capture_packets(struct dump *d, int sk, uint32_t id, bool rcv_shut, struct err *err);
+enum { QUEUE_IS_ODD = 1 };
+int queue_capture(struct dump *d, const struct queue_source *q, struct err *err);
+
+/* ---- restore ---- */
 
 /* Reads sk-queues.img into memory of the restore's arena. */
 int queue_load(struct restore *r, struct sk_packets *ret, struct err *err);
 
+/* The files in flight in the queue of a socket are needed: files_reach(). */
+int queue_reach(struct restore *r, const struct sk_packets *all, uint32_t id_for, struct err *err);
+
 /* Whether anything waits for that socket. */
 bool queue_is_empty(const struct sk_packets *all, uint32_t id_for);
 
-/* Sends what waits for a socket through its other end; a stream or connected. */
-int queue_send(const struct sk_packets *all, uint32_t id_for, int sender, struct err *err);
+/* The first packet for that socket from p on, or NULL. */
+const struct sk_packet *queue_next(const struct sk_packet *p, uint32_t id_for);
+
+/*
+ * Sends one packet through the socket sender: to the address, if there is one, else to its other
+ * end. All files in flight and all processes named must exist.
+ */
+int queue_send(struct restore *r, const struct sk_packet *p, int sender, const void *addr,
+	       size_t addr_len, struct err *err);

@@ -30,9 +30,15 @@ struct extern_peer {
 	uint32_t ino;
 };
 
+struct tree_socket {
+	struct tree_socket *next;
+	uint32_t ino;
+};
+
 struct dump_unix {
 	bool asked;
-	struct unix_diags list;	 /* of the tree's network namespace */
+	struct unix_diags list; /* of the tree's network namespace */
+	struct tree_socket *met;
 	const uint32_t *in_tree; /* inode numbers of all sockets of the tree, sorted */
 	size_t n_in_tree;
 	struct extern_peer *externs; /* written already */
@@ -45,53 +51,24 @@ static int by_number(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-struct inodes {
-	VEC(uint32_t);
-};
-
-static int add_sockets_of(struct dump_task *task, struct inodes *ret)
-{
-	int fd = openat(task->proc_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup_dir DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	struct dirent *e;
-
-	if (!dir)
-		return -errno;
-	while ((e = readdir(dir))) {
-		cleanup_free char *link = NULL;
-		uint32_t ino, *slot;
-
-		if (!isdigit((unsigned char)e->d_name[0]) ||
-		    io_readlink(fd, e->d_name, &link) < 0 || sscanf(link, "socket:[%u]", &ino) != 1)
-			continue;
-		slot = vec_add(ret);
-		if (!slot)
-			return -ENOMEM;
-		*slot = ino;
-	}
-	return 0;
-}
-
-/* Whether an end is in the tree must be known before all descriptors were met. */
+/* Every socket of the tree, in flight or not, has been looked into before the first is captured. */
 static int list_tree(struct dump *d, struct dump_unix *all, struct err *err)
 {
-	struct inodes list = { 0 };
-	struct dump_task **t;
-	int r = 0;
+	const struct tree_socket *t;
+	uint32_t *list;
+	size_t n = 0;
 
-	vec_foreach (t, &d->tasks)
-		if (r == 0 && (*t)->state != TASK_DEAD)
-			r = add_sockets_of(*t, &list);
-	if (r < 0) {
-		vec_free(&list);
-		return err_sys(err, r, "listing the sockets of the tree");
-	}
-	if (list.n)
-		qsort(list.v, list.n, sizeof(*list.v), by_number);
-	all->in_tree = arena_dup(&d->arena, list.v, list.n * sizeof(*list.v));
-	all->n_in_tree = list.n;
-	vec_free(&list);
-	return all->in_tree ? 0 : err_nomem(err);
+	if (all->in_tree)
+		return 0;
+	for (t = all->met; t; t = t->next)
+		n++;
+	all->in_tree = list = arena_alloc(&d->arena, (n + 1) * sizeof(*list));
+	if (!list)
+		return err_nomem(err);
+	for (t = all->met; t; t = t->next)
+		list[all->n_in_tree++] = t->ino;
+	qsort(list, n, sizeof(*list), by_number);
+	return 0;
 }
 
 static bool in_tree(const struct dump_unix *all, uint32_t ino)
@@ -116,9 +93,7 @@ static int ask_kernel(struct dump *d, struct file_ref *ref, struct dump_unix *al
 	}
 	if (all->asked)
 		return 0;
-	r = list_tree(d, all, err);
-	if (r == 0)
-		r = diag_unix(&d->arena, ns, &all->list, err);
+	r = diag_unix(&d->arena, ns, &all->list, err);
 	all->asked = r == 0;
 	return r;
 }
@@ -404,33 +379,57 @@ static bool has_packets(const struct file_ref *ref, const struct unix_diag *sk)
 	return sk->rqueue || (!(sk->shutdown & 1) && poll(&p, 1, 0) == 1 && p.revents & POLLIN);
 }
 
-static int capture_queue(struct dump *d, struct file_ref *ref, const struct unix_diag *sk,
-			 const UnixSkEntry *e, struct err *err)
+static int number_option(int sk, int name, int fallback)
 {
-	int64_t descriptors;
-	int off = -1, r;
-	socklen_t len = sizeof(off);
+	int value = fallback;
+	socklen_t len = sizeof(value);
 
-	if (getsockopt(ref->lfd, SOL_SOCKET, SO_PEEK_OFF, &off, &len) == 0 && off != -1)
-		return REFUSE(d, ref, "has a peek offset (SO_PEEK_OFF)");
-	if (sk->state == SK_LISTEN)
-		return 0;
-	if (proc_fdinfo_int(&ref->info, "scm_fds", &descriptors) == 0 && descriptors)
-		return REFUSE(d, ref, "has passed descriptors in its queue");
-	if (sk->type == SOCK_STREAM && sk->rqueue && e->opts->so_passcred)
-		return REFUSE(d, ref, "has data with credentials (SO_PASSCRED) in its queue");
-	if (sk->type == SOCK_STREAM)
-		r = queue_capture_stream(d, ref->lfd, ref->id, err);
-	else if (has_packets(ref, sk))
-		r = queue_capture_packets(d, ref->lfd, ref->id, sk->shutdown & 1, err);
-	else
-		r = 0;
-	if (r == QUEUE_HAS_CONTROL)
-		return REFUSE(d, ref,
-			      "has control messages (credentials, descriptors, urgent data) in its "
-			      "queue");
-	return r;
+	return getsockopt(sk, SOL_SOCKET, name, &value, &len) == 0 ? value : fallback;
 }
+
+static int capture_queue(struct dump *d, const struct file_ref *ref, const struct unix_diag *sk,
+			 struct err *err)
+{
+	int unread = 0, r;
+	struct queue_source q = {
+		.task = ref->task,
+		.what = ref->what,
+		.id = ref->id,
+		.peek = { .sk = ref->lfd,
+			  .type = sk->type,
+			  .peek_off = number_option(ref->lfd, SO_PEEK_OFF, -1),
+			  .passcred = number_option(ref->lfd, SO_PASSCRED, 0),
+			  .rcv_shut = sk->shutdown & 1 },
+	};
+
+	if (sk->type == SOCK_STREAM && ioctl(ref->lfd, SIOCINQ, &unread) < 0)
+		return err_sys(err, -errno, "asking for the length of the queue");
+	q.peek.unread = (size_t)unread;
+	if (sk->type == SOCK_STREAM ? !unread : !has_packets(ref, sk))
+		return 0;
+	r = queue_capture(d, &q, err);
+	return r == QUEUE_IS_ODD ? REFUSE(d, ref, "has urgent data (MSG_OOB) in its queue") : r;
+}
+
+int unix_look_inside(struct dump *d, struct file_ref *ref, struct err *err)
+{
+	struct dump_unix *all = files_dump_state(d, &kind_unix, sizeof(*all));
+	struct tree_socket *t = arena_alloc(&d->arena, sizeof(*t));
+	const struct unix_diag *sk;
+	int r;
+
+	if (!all || !t)
+		return err_nomem(err);
+	r = ask_kernel(d, ref, all, err);
+	if (r != 0)
+		return r;
+	*t = (struct tree_socket){ all->met, (uint32_t)ref->facts.st.st_ino };
+	all->met = t;
+	sk = diag_unix_find(&all->list, t->ino);
+	return sk && sk->state != SK_LISTEN ? capture_queue(d, ref, sk, err) : 0;
+}
+
+/* ---- all of it ---- */
 
 static int check_kind(struct dump *d, struct file_ref *ref, const struct unix_diag *sk)
 {
@@ -460,6 +459,8 @@ static void fill(const struct dump *d, const struct file_ref *ref, const struct 
 		e->has_shutdown = true;
 		e->shutdown = (SkShutdown)sk->shutdown;
 	}
+	e->peek_off = number_option(ref->lfd, SO_PEEK_OFF, -1);
+	e->has_peek_off = e->peek_off != -1;
 }
 
 int unix_capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err *err)
@@ -473,9 +474,11 @@ int unix_capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err
 		return err_nomem(err);
 	unix_sk_entry__init(e);
 	fe->usk = e;
-	r = ask_kernel(d, ref, all, err);
-	if (r != 0)
+	r = list_tree(d, all, err);
+	if (r < 0)
 		return r;
+	if (!in_tree(all, (uint32_t)ref->facts.st.st_ino))
+		return KIND_UNSUPPORTED; /* refused when it was looked into */
 	sk = diag_unix_find(&all->list, (uint32_t)ref->facts.st.st_ino);
 	r = check_kind(d, ref, sk);
 	if (r != 0)
@@ -488,5 +491,5 @@ int unix_capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err
 		r = capture_path(d, ref, e, err);
 	if (r == 0)
 		r = capture_peer(d, ref, all, sk, e, err);
-	return r == 0 ? capture_queue(d, ref, sk, e, err) : r;
+	return r;
 }

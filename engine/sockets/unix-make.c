@@ -3,8 +3,9 @@
  * Making the unix sockets of a restore: all at once, phase by phase, because what one phase does to
  * a socket the other end must not see too early.
  *
- *  1. sockets and pairs;  2. names;  3. listening;  4. queues that nobody in the tree can fill;
- *  5. connections;  6. all other queues;  7. options, shutdowns, and helpers closed.
+ *  1. sockets and pairs;  2. names;  3. listening; then all files are in their places;
+ *  4. queues of datagrams;  5. connections;  6. other queues;  7. options, shutdowns, and helpers
+ *  closed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,18 +26,19 @@ struct temp_listener {
 };
 
 struct maker {
+	struct restore *r;
 	struct restore_unix *all;
 	VEC(struct temp_listener) listeners;
 };
 
-static bool is_made_here(const struct usk *u)
+bool unix_is_made_here(const struct usk *u)
 {
 	return u->obj->needed && !u->obj->inherited && !(u->e->uflags & USK_EXTERN);
 }
 
-static bool is_mutual(const struct usk *u)
+bool unix_is_mutual(const struct usk *u)
 {
-	return u->peer && u->peer != u && u->peer->peer == u && is_made_here(u->peer);
+	return u->peer && u->peer != u && u->peer->peer == u && unix_is_made_here(u->peer);
 }
 
 static bool is_connection(const struct usk *u)
@@ -44,22 +46,15 @@ static bool is_connection(const struct usk *u)
 	return u->e->type != SOCK_DGRAM && u->e->state == SK_ESTABLISHED;
 }
 
-/*
- * Whoever in the tree sends to it, so that the sender's name is right as well. A socket that is
- * connected takes packets only from its own other end, whatever came in before.
- */
-static struct usk *sender_of(const struct maker *m, const struct usk *u)
+/* Whether somebody in the tree is connected to it. */
+static bool has_client(const struct maker *m, const struct usk *u)
 {
-	struct usk *s, *found = NULL;
+	const struct usk *s;
 
-	if (is_mutual(u))
-		return u->peer;
-	/* of several, one with a name: an answer to a sender without one is not possible anyway */
 	for (s = m->all->first; s; s = s->next)
-		if (is_made_here(s) && s->peer == u && (!u->peer || u->peer == s) &&
-		    (!found || (unix_has_name(s) && !unix_has_name(found))))
-			found = s;
-	return found;
+		if (unix_is_made_here(s) && s->peer == u)
+			return true;
+	return false;
 }
 
 /* ---- 1. sockets ---- */
@@ -159,13 +154,13 @@ static int make_socket(struct maker *m, struct usk *u, struct err *err)
 
 	if (u->fd >= 0)
 		return 0;
-	if (is_mutual(u) && type != SOCK_DGRAM && (unix_has_name(u) || unix_has_name(u->peer)))
+	if (unix_is_mutual(u) && type != SOCK_DGRAM && (unix_has_name(u) || unix_has_name(u->peer)))
 		return make_accepted_pair(m, accepted_end(m, u), err);
-	if (is_mutual(u))
+	if (unix_is_mutual(u))
 		return make_pair(type, &u->fd, &u->peer->fd, err);
 	if ((is_connection(u) || u->e->uflags & USK_SERVICE) && !u->peer)
 		return make_pair(type, &u->fd, &u->helper, err);
-	if (type == SOCK_DGRAM && !unix_has_name(u) && !sender_of(m, u) &&
+	if (type == SOCK_DGRAM && !unix_has_name(u) && !has_client(m, u) &&
 	    !queue_is_empty(&m->all->packets, u->obj->id))
 		return make_with_sender(u, err);
 	u->fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
@@ -186,25 +181,12 @@ static int start_listening(struct maker *m, struct usk *u, struct err *err)
 	return 0;
 }
 
-/* ---- 4. queues of datagrams that came from nobody we know ---- */
+/* ---- 4. datagrams ---- */
 
-static int fill_from_outside(struct maker *m, struct usk *u, struct err *err)
+/* Before anything is connected: a connected socket takes packets from its other end only. */
+static int fill_datagrams(struct maker *m, struct usk *u, struct err *err)
 {
-	int r = 0;
-
-	if (u->e->type != SOCK_DGRAM || sender_of(m, u) ||
-	    queue_is_empty(&m->all->packets, u->obj->id))
-		return 0;
-	if (u->helper < 0) {
-		u->helper = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-		if (u->helper < 0)
-			return err_sys(err, -errno, "making a unix socket");
-		r = unix_connect(u->helper, u, u->fd, err);
-	}
-	if (r == 0)
-		r = queue_send(&m->all->packets, u->obj->id, u->helper, err);
-	u->queue_done = r == 0;
-	return r;
+	return u->e->type == SOCK_DGRAM ? unix_fill_datagrams(m->r, m->all, u, err) : 0;
 }
 
 /* ---- 5. connections ---- */
@@ -215,14 +197,14 @@ static bool must_wait(const struct maker *m, const struct usk *u)
 	const struct usk *s;
 
 	for (s = m->all->first; s; s = s->next)
-		if (s != u && is_made_here(s) && s->peer == u && !s->connected)
+		if (s != u && unix_is_made_here(s) && s->peer == u && !s->connected)
 			return true;
 	return false;
 }
 
 static int connect_one(struct usk *u, struct err *err)
 {
-	bool ours = is_made_here(u->peer);
+	bool ours = unix_is_made_here(u->peer);
 	int r;
 
 	if (!ours && !(u->peer->e->uflags & USK_EXTERN))
@@ -240,14 +222,14 @@ static int connect_all(struct maker *m, struct err *err)
 	int r;
 
 	for (u = m->all->first; u; u = u->next)
-		if (is_mutual(u))
+		if (unix_is_mutual(u))
 			u->connected = true;
 	while (more) {
 		bool progress = false;
 
 		more = false;
 		for (u = m->all->first; u; u = u->next) {
-			if (!is_made_here(u) || !u->peer || u->connected)
+			if (!unix_is_made_here(u) || !u->peer || u->connected)
 				continue;
 			if (u->e->type == SOCK_DGRAM && !force && must_wait(m, u)) {
 				more = true;
@@ -286,19 +268,19 @@ static int send_restored(const struct usk *u, struct err *err)
 
 static int fill_queue(struct maker *m, struct usk *u, struct err *err)
 {
-	struct usk *s;
-	int r;
+	const struct sk_packet *p = queue_next(m->all->packets.first, u->obj->id);
+	int sender = unix_is_mutual(u) ? u->peer->fd : u->helper, r = 0;
 
 	if (u->e->uflags & USK_SERVICE && u->helper >= 0 && send_restored(u, err) < 0)
 		return err->code;
-	if (u->queue_done || queue_is_empty(&m->all->packets, u->obj->id))
+	if (!p || u->e->type == SOCK_DGRAM)
 		return 0;
-	s = u->e->type == SOCK_DGRAM || is_mutual(u) ? sender_of(m, u) : NULL;
-	if (!s && u->helper < 0)
+	if (sender < 0)
 		return err_image(
 			err, "unix socket %u has something in its queue, and nobody can send to it",
 			u->e->ino);
-	r = queue_send(&m->all->packets, u->obj->id, s ? s->fd : u->helper, err);
+	for (; p && r == 0; p = queue_next(p->next, u->obj->id))
+		r = queue_send(m->r, p, sender, NULL, 0, err);
 	return r < 0 ? err_wrap(err, r, "unix socket %u", u->e->ino) : 0;
 }
 
@@ -313,6 +295,9 @@ static int set_options(struct maker *m, struct usk *u, struct err *err)
 	if (r == 0 && u->e->opts->reuseaddr &&
 	    setsockopt(u->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
 		return err_sys(err, -errno, "setting SO_REUSEADDR");
+	if (r == 0 && u->e->has_peek_off &&
+	    setsockopt(u->fd, SOL_SOCKET, SO_PEEK_OFF, &u->e->peek_off, sizeof(int)) < 0)
+		return err_sys(err, -errno, "setting SO_PEEK_OFF");
 	return r < 0 ? err_wrap(err, r, "unix socket %u", u->e->ino) : 0;
 }
 
@@ -334,7 +319,7 @@ static int for_all(struct maker *m, phase_fn fn, struct err *err)
 	int r;
 
 	for (u = m->all->first; u; u = u->next) {
-		if (!is_made_here(u))
+		if (!unix_is_made_here(u))
 			continue;
 		r = fn(m, u, err);
 		if (r < 0)
@@ -354,17 +339,21 @@ static void close_listeners(struct maker *m)
 
 int unix_make_all(struct restore *r, struct restore_unix *all, struct err *err)
 {
-	struct maker m = { .all = all };
+	struct maker m = { .r = r, .all = all };
 	int n = for_all(&m, make_socket, err);
 
 	/* their names are free again now */
 	close_listeners(&m);
 	if (n == 0)
 		n = for_all(&m, bind_socket, err);
-	if (n == 0)
-		n = for_all(&m, start_listening, err);
-	if (n == 0)
-		n = for_all(&m, fill_from_outside, err);
+	return n == 0 ? for_all(&m, start_listening, err) : n;
+}
+
+int unix_fill_all(struct restore *r, struct restore_unix *all, struct err *err)
+{
+	struct maker m = { .r = r, .all = all };
+	int n = for_all(&m, fill_datagrams, err);
+
 	if (n == 0)
 		n = connect_all(&m, err);
 	if (n == 0)

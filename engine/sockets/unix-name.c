@@ -230,15 +230,34 @@ int unix_bind_hidden(int fd, const struct usk *u, struct err *err)
 /* ---- connecting ---- */
 
 /* By the file itself: a path may be hidden or gone. */
+static int address_of_file(int target_fd, struct sockaddr_un *ret, int *ret_file)
+{
+	*ret_file = ioctl(target_fd, SIOC_UNIX_FILE);
+	if (*ret_file < 0)
+		return -errno;
+	memset(ret, 0, sizeof(*ret));
+	ret->sun_family = AF_UNIX;
+	snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d", *ret_file);
+	return (int)sizeof(*ret);
+}
+
+int unix_address(const struct usk *target, struct sockaddr_un *ret, int *ret_file)
+{
+	*ret_file = -EBADF;
+	if (unix_has_path(target))
+		return address_of_file(target->fd, ret, ret_file);
+	return (int)address_of(target, ret);
+}
+
 static int connect_to_file(int fd, int target_fd)
 {
-	cleanup_fd int file = ioctl(target_fd, SIOC_UNIX_FILE);
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	cleanup_fd int file = -EBADF;
+	struct sockaddr_un a;
+	int len = address_of_file(target_fd, &a, &file);
 
-	if (file < 0)
-		return -errno;
-	snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d", file);
-	return connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ? -errno : 0;
+	if (len < 0)
+		return len;
+	return connect(fd, (struct sockaddr *)&a, (socklen_t)len) < 0 ? -errno : 0;
 }
 
 static int connect_to_name(int fd, const struct usk *target, struct err *err)

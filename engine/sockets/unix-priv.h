@@ -28,7 +28,7 @@ struct usk {
 	struct file_obj *obj;
 	const struct UnixSkEntry *e;
 	struct usk *peer;
-	int fd;	    /* made along with the others and not taken yet */
+	int fd;	    /* made along with the others; then the place of its file */
 	int helper; /* other end of a socket that has none in the images; sends what it has unread
 		     */
 	bool named; /* has its name from the listener that it was accepted from */
@@ -42,11 +42,24 @@ struct restore_unix {
 	struct usk *first;
 };
 
-/* The kind's capture(). */
+/* The kind's look_inside() and capture(). */
+int unix_look_inside(struct dump *d, struct file_ref *ref, struct err *err);
 int unix_capture(struct dump *d, struct file_ref *ref, struct FileEntry *entry, struct err *err);
 
-/* In the root builder: makes all sockets that are needed; fd of each is set then. */
+/*
+ * In the root builder: makes all sockets that are needed, with their names; fd of each is set then.
+ * unix_fill_all() connects them and fills their queues, when all files of the tree are there.
+ */
 int unix_make_all(struct restore *r, struct restore_unix *all, struct err *err);
+int unix_fill_all(struct restore *r, struct restore_unix *all, struct err *err);
+
+/* The phase of unix_fill_all() that fills the queue of one datagram socket. */
+int unix_fill_datagrams(struct restore *r, struct restore_unix *all, struct usk *u,
+			struct err *err);
+
+/* Is the other end of each other made by us, or only of one. */
+bool unix_is_made_here(const struct usk *u);
+bool unix_is_mutual(const struct usk *u);
 
 bool unix_has_name(const struct usk *u);
 bool unix_has_path(const struct usk *u);
@@ -63,3 +76,10 @@ int unix_bind_hidden(int fd, const struct usk *u, struct err *err);
 
 /* Connects to a socket by its name; target_fd is that socket, or -1 if it is not ours. */
 int unix_connect(int fd, const struct usk *target, int target_fd, struct err *err);
+
+/*
+ * The address to send to a named socket of ours: its name, or the way to its file, which stays open
+ * at *ret_file (else -1). The length or -errno.
+ */
+struct sockaddr_un;
+int unix_address(const struct usk *target, struct sockaddr_un *ret, int *ret_file);

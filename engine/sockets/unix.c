@@ -4,8 +4,9 @@
  * again.
  *
  * Both ends of a connection must be in the tree; a datagram socket may be connected to a named
- * socket outside of it (--ext-unix-sk). Passed descriptors and credentials that wait in a queue are
- * refused. The kernel keeps who made a connection (SO_PEERCRED); images do not have it.
+ * socket outside of it (--ext-unix-sk). What waits in queues can have descriptors with it, also of
+ * these sockets themselves: so they are made when all tasks and all other files are there. The
+ * kernel keeps who made a connection (SO_PEERCRED); images do not have it.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -51,6 +52,8 @@ static int check_entry(const struct file_obj *obj, const UnixSkEntry *e, struct 
 		return err_image(err, "a unix socket in directory '%s'", e->name_dir);
 	if (e->deleted && (!e->name.len || !e->name.data[0]))
 		return err_image(err, "a unix socket with a deleted file and no path");
+	if (e->has_peek_off && e->peek_off < -1)
+		return err_image(err, "a unix socket with a peek offset of %d", e->peek_off);
 	if (e->backlog > INT32_MAX)
 		return err_image(err, "a unix socket with a backlog of %u", e->backlog);
 	if (sockopts_check(obj->id, e->opts, err) < 0)
@@ -168,16 +171,40 @@ static int create(struct restore *r, struct file_obj *obj, struct err *err)
 	}
 	if (u->fd < 0)
 		return err_image(err, "unix socket %u belongs to nobody", u->e->ino);
-	return take_fd(&u->fd);
+	fd = u->fd;
+	if (obj->place > 0)
+		u->fd = obj->place;
+	return fd;
+}
+
+static int reach(struct restore *r, struct file_obj *obj, struct err *err)
+{
+	struct restore_unix *all = files_restore_state(r, &kind_unix, sizeof(*all));
+
+	return all ? queue_reach(r, &all->packets, obj->id, err) : err_nomem(err);
+}
+
+static int settle(struct restore *r, struct err *err)
+{
+	struct restore_unix *all = files_restore_state(r, &kind_unix, sizeof(*all));
+
+	if (!all)
+		return err_nomem(err);
+	return all->made ? unix_fill_all(r, all, err) : 0;
 }
 
 const struct file_kind kind_unix = {
 	.name = "unix socket",
 	.type = FD_TYPES__UNIXSK,
+	.capture_last = true,
+	.late = true,
 	.claims = claims,
 	.capture = unix_capture,
+	.look_inside = unix_look_inside,
 	.load = load,
+	.reach = reach,
 	.link = link_peer,
 	.create = create,
+	.settle = settle,
 	.finish = files_finish_owner,
 };

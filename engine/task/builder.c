@@ -214,6 +214,12 @@ static int build(struct restore *r, struct restore_task *task, struct err *err)
 		n = fork_children(r, task, false, err);
 	if (n == 0)
 		n = say(r, task, STAGE_FORK, err);
+	if (n == 0 && !task->parent) {
+		wait_stage(r, STAGE_LATE);
+		n = restore_files_create_late(r, err);
+		if (n == 0)
+			n = say(r, task, STAGE_LATE, err);
+	}
 	if (n < 0)
 		return n;
 	wait_stage(r, STAGE_GROUPS);

@@ -16,6 +16,7 @@ enum builder_stage {
 	STAGE_CGROUPNS, /* root: it has its own cgroup namespace if it wants one */
 	STAGE_SPACES,	/* root is in its cgroups: namespaces and mounts */
 	STAGE_FORK,	/* files; everybody forks */
+	STAGE_LATE,	/* root: all are born: files that need them */
 	STAGE_GROUPS,	/* all are born: join process groups, put files in their places */
 	STAGE_DIE,	/* zombies end */
 };

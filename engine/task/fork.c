@@ -348,6 +348,10 @@ int builders_fork(struct restore *r, struct err *err)
 			n = enter_cgroups(r, *t, err);
 	if (n < 0)
 		return n;
+	open_stage(r, STAGE_LATE);
+	n = wait_words(r, STAGE_LATE, 1, err);
+	if (n < 0)
+		return n;
 	open_stage(r, STAGE_GROUPS);
 	n = wait_words(r, STAGE_GROUPS, count_tasks(r, true), err);
 	if (n < 0)

@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -180,71 +179,6 @@ int unix_pair_verify(void)
 	return r == WL_OK ? send_bytes(ups.to_child[0], 2000, 510) : r;
 }
 
-/* ---- unix-scm: a message on the way that carries a descriptor ---- */
-
-static int scm[2];
-
-static int scm_send(void)
-{
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	char text[] = "with a descriptor";
-	struct iovec iov = { text, sizeof(text) };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-	int fd = eventfd(4321, EFD_NONBLOCK | EFD_CLOEXEC);
-	ssize_t n;
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	n = sendmsg(scm[0], &msg, MSG_NOSIGNAL);
-	close(fd);
-	return n == sizeof(text) ? WL_OK : fail_errno("sendmsg");
-}
-
-static int scm_setup(void)
-{
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, scm) < 0)
-		return fail_errno("socketpair");
-	return scm_send();
-}
-
-static int scm_verify(void)
-{
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	char text[64] = "";
-	struct iovec iov = { text, sizeof(text) };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	ssize_t n = recvmsg(scm[1], &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-	uint64_t count = 0;
-	int fd;
-
-	if (n != sizeof("with a descriptor") || strcmp(text, "with a descriptor"))
-		return fail("the message changed: %zd bytes", n);
-	if (!c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
-		return fail("the descriptor in the message is lost");
-	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	n = read(fd, &count, sizeof(count));
-	close(fd);
-	if (n != sizeof(count) || count != 4321)
-		return fail("the eventfd in the message has count %llu", (unsigned long long)count);
-	return scm_send();
-}
-
 /* ---- unix-listen: by path and by abstract name, with a client that is connected ---- */
 
 static struct listener {
@@ -360,7 +294,6 @@ static struct workload_param strict_params[] = { STRICT_PARAM, { 0 } };
 const struct workload unix_workloads[] = {
 	{ "unix-pair", "socket pairs with unread data, one with a child, one half shut", NULL,
 	  unix_pair_setup, unix_pair_verify },
-	{ "unix-scm", "an unread message that carries a descriptor", NULL, scm_setup, scm_verify },
 	{ "unix-listen", "listeners by path and abstract name, with connections", strict_params,
 	  listen_setup, listen_verify },
 	{ 0 },
