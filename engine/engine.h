@@ -164,6 +164,12 @@ int ckpt_dump(const struct ckpt_options *opts, struct ckpt_result *ret, struct e
 int ckpt_restore(const struct ckpt_options *opts, struct ckpt_result *ret, struct err *err)
 	__attribute__((warn_unused_result));
 
+/*
+ * Writes a failure that the caller met before it came to an operation into the log that the options
+ * name, as if it were the operation's. false: that log cannot be opened.
+ */
+bool ckpt_log_failure(const struct ckpt_options *opts, const struct err *err);
+
 /* One line of `check`: name, whether the kernel has it, and what does not work without it. */
 struct ckpt_feature {
 	const char *name;

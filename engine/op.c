@@ -91,6 +91,18 @@ void op_close_log(const struct ckpt_options *opts, struct log *log)
 	log->fd = -1;
 }
 
+bool ckpt_log_failure(const struct ckpt_options *opts, const struct err *err)
+{
+	struct err ignored = ERR_INIT;
+	struct log log;
+
+	if (op_open_log(opts, &log, &ignored) < 0)
+		return false;
+	log_err(&log, err);
+	op_close_log(opts, &log);
+	return true;
+}
+
 int op_notify(const struct ckpt_options *opts, const char *stage, pid_t pid, struct err *err)
 {
 	int r = opts->notify ? opts->notify(opts->notify_arg, stage, pid, -1, err) : 0;

@@ -36,10 +36,14 @@ static int say_failed(const struct rpc_session *s, struct rpc_answer *a, const s
 	return say(s, a);
 }
 
-/* A request that could not even be begun; there may be no log for it. */
-static int say_bad_request(const struct rpc_session *s, struct rpc_answer *a, const struct err *err)
+/* A request that could not even be begun; there may be no place for a log. */
+static int say_bad_request(const struct rpc_session *s, const struct rpc_setup *setup,
+			   struct rpc_answer *a, const struct err *err)
 {
-	fprintf(stderr, "Error (%s:%d): %s\n", err->file, err->line, err->text);
+	const struct ckpt_options *o = &setup->cli.ckpt;
+
+	if (!(o->work_dir || o->images_dir) || !ckpt_log_failure(o, err))
+		fprintf(stderr, "Error (%s:%d): %s\n", err->file, err->line, err->text);
 	a->cr_errno = EBADRQC;
 	return say_failed(s, a, err);
 }
@@ -76,7 +80,7 @@ static int run_dump(const struct rpc_session *s, const struct rpc_request *req)
 	const struct ckpt_options *o = &setup.cli.ckpt;
 
 	if (r < 0) {
-		say_bad_request(s, &a, &err);
+		say_bad_request(s, &setup, &a, &err);
 		status = FAILED;
 	} else {
 		r = ckpt_dump(o, &result, &err);
@@ -117,7 +121,7 @@ static int run_restore(const struct rpc_session *s, const struct rpc_request *re
 	int r = rpc_setup_init(&setup, s, req, VERB_RESTORE, &err), status;
 
 	if (r < 0) {
-		say_bad_request(s, &a, &err);
+		say_bad_request(s, &setup, &a, &err);
 		status = FAILED;
 	} else {
 		r = ckpt_restore(&setup.cli.ckpt, &result, &err);
@@ -212,7 +216,7 @@ static int refuse(const struct rpc_session *s, const struct rpc_request *req, en
 	if (r == 0)
 		err_refuse(&err, "%s is not supported yet", name);
 	if (r < 0)
-		say_bad_request(s, a, &err);
+		say_bad_request(s, &setup, a, &err);
 	else
 		say_failed(s, a, &err);
 	rpc_setup_done(&setup);

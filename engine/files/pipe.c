@@ -237,7 +237,8 @@ static int make_pipe(struct restore *r, struct pipe_group *g, const struct file_
 
 /*
  * The caller's descriptor stands for the whole description. It is opened again, so that flags that
- * we set do not reach the caller; a socket, which cannot be opened, is used as it is.
+ * we set do not reach the caller; what cannot be opened is used as it is: a socket, and a pipe of
+ * the host's root from inside a user namespace.
  */
 static int use_inherited(struct file_obj *obj, int given, struct err *err)
 {
@@ -247,6 +248,8 @@ static int use_inherited(struct file_obj *obj, int given, struct err *err)
 	if (fstat(given, &st) == 0 && S_ISSOCK(st.st_mode))
 		return given;
 	fd = reopen(given, obj->entry->pipe->flags, err);
+	if (fd == -EACCES)
+		return given;
 	close(given);
 	return fd;
 }
