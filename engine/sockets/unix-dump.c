@@ -20,6 +20,7 @@
 #include "engine/base/io.h"
 #include "engine/core/dump.h"
 #include "engine/files/kinds.h"
+#include "engine/ns/ns.h"
 #include "engine/sockets/diag.h"
 #include "engine/sockets/sockopts.h"
 #include "engine/sockets/unix-priv.h"
@@ -196,8 +197,14 @@ static int capture_path(struct dump *d, struct file_ref *ref, UnixSkEntry *e, st
 	memcpy(name, e->name.data, e->name.len);
 	file_perms_entry__init(perms);
 	perms->mode = st.st_mode;
-	perms->uid = st.st_uid;
-	perms->gid = st.st_gid;
+	r = ns_inside_uid(d, st.st_uid, &perms->uid);
+	if (r == 0)
+		r = ns_inside_gid(d, st.st_gid, &perms->gid);
+	if (r < 0)
+		return REFUSE(d, ref,
+			      "is bound to a file of user %u and group %u, who are not "
+			      "in the tree's user namespace",
+			      st.st_uid, st.st_gid);
 	e->file_perms = perms;
 	n = strlen(link);
 	if (n >= sizeof(mark) && strcmp(link + n - (sizeof(mark) - 1), mark) == 0 && !st.st_nlink) {
