@@ -317,13 +317,17 @@ static void done(struct restore *r)
 		vec_foreach (th, &(*t)->threads)
 			tracee_done(&(*th)->t);
 		vec_free(&(*t)->threads);
-		vec_free(&(*t)->children);
+		vec_free(&(*t)->birth.forks);
 		vec_free(&(*t)->fds);
 		if ((*t)->pages)
 			page_map_done((*t)->pages);
 		program_done(&(*t)->prog_mm);
 	}
 	vec_free(&r->tasks);
+	vec_foreach (t, &r->helpers)
+		vec_free(&(*t)->birth.forks);
+	vec_free(&r->helpers);
+	vec_free(&r->used_ids);
 	vec_foreach (m, &r->messages)
 		protobuf_c_message_free_unpacked(*m, NULL);
 	vec_free(&r->messages);

@@ -57,7 +57,7 @@ struct dump_task {
 	struct dump_task *parent; /* NULL: root of the tree */
 	pid_t pid, ns_pid;	  /* as we see it; as it sees itself */
 	pid_t ns_pgid, ns_sid;	  /* 0: outside of its pid namespace */
-	pid_t born_sid;		  /* session that a restore can fork it into */
+	size_t index;		  /* in dump->tasks */
 	enum task_state state;
 	int proc_fd; /* /proc/PID */
 	int pidfd;

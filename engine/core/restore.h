@@ -53,6 +53,23 @@ struct restore_fd {
 	struct file_obj *obj;
 };
 
+/*
+ * How a process is forked (see history.h). A helper is one that is no task: it stands for a dead
+ * leader of a session, or it lies between a task and who forks it and ends in its round, so that
+ * its heir inherits the task.
+ */
+struct task_birth {
+	VEC(struct restore_task *) forks;
+	struct restore_task *heir;
+	unsigned int round;
+	bool helper;
+	bool early;	   /* forked before its forker makes its session */
+	bool leads;	   /* makes a session */
+	bool moves;	   /* forked by a helper in between: it loses its first parent */
+	bool founds_group; /* makes its group, but may be in another in the end */
+	pid_t dead_group;  /* it makes this group in place of a dead leader, for all its members */
+};
+
 struct restore_task {
 	struct restore_task *parent; /* NULL: root of the tree */
 	size_t index;
@@ -64,13 +81,12 @@ struct restore_task {
 	struct MmEntry *mm;
 	struct FsEntry *fs;
 	VEC(struct restore_thread *) threads; /* [0] is the leader */
-	VEC(struct restore_task *) children;
+	struct task_birth birth;
 	VEC(struct restore_fd) fds;
 	struct file_obj *exe, *cwd, *root;
 	bool first_owner_of_table; /* others share its descriptor table */
 	struct scratch scratch;
 	struct page_map *pages;
-	bool born_early;	/* forked before its parent became a session leader */
 	struct program prog_mm; /* address space; built before the fork */
 };
 
@@ -84,9 +100,12 @@ struct restore {
 	struct log *log;
 	int images_fd, work_fd;
 	struct arena arena;
-	VEC(struct restore_task *) tasks; /* parents before children; [0] is the root */
-	struct ns_set host_ns, root_ns;	  /* ids of the images */
-	uint64_t new_ns;		  /* CLONE_NEW* flags of the namespaces to make */
+	VEC(struct restore_task *) tasks;   /* parents before children; [0] is the root */
+	VEC(struct restore_task *) helpers; /* indexes go on after those of the tasks */
+	VEC(pid_t) used_ids;		    /* of tasks, threads, groups and sessions; sorted */
+	unsigned int rounds;		    /* in which helpers end */
+	struct ns_set host_ns, root_ns;	    /* ids of the images */
+	uint64_t new_ns;		    /* CLONE_NEW* flags of the namespaces to make */
 	struct restore_files *files;
 	struct restore_shmem *shmem;
 	struct restore_sysv *sysv;

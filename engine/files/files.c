@@ -230,6 +230,17 @@ static int meet(struct dump *d, struct file_ref *ref, int *ret_type, struct err 
 	return 0;
 }
 
+/* One duplicate a description: tables of thousands of tasks would not fit into ours. */
+static int duplicate(struct dump *d, struct file_ref *ref, struct err *err)
+{
+	int fd = (int)syscall(SYS_pidfd_getfd, ref->task->pidfd, ref->fd, 0);
+
+	if (fd < 0)
+		return err_sys(err, -errno, "copying %s", ref->what);
+	ref->lfd = keep_open(d, fd);
+	return ref->lfd < 0 ? err_nomem(err) : 0;
+}
+
 static int identify(struct dump *d, struct file_ref *ref, struct known_file *ret, struct err *err)
 {
 	struct dump_files *f = d->files;
@@ -242,8 +253,11 @@ static int identify(struct dump *d, struct file_ref *ref, struct known_file *ret
 		return err_sys(err, r, "comparing %s with others", ref->what);
 	if (found) {
 		*ret = f->sorted.v[at];
+		ref->lfd = ret->lfd;
 		return 0;
 	}
+	if (ref->lfd < 0 && (r = duplicate(d, ref, err)) < 0)
+		return r;
 	if (!vec_add(&f->sorted))
 		return err_nomem(err);
 	k = &f->sorted.v[at];
@@ -262,7 +276,7 @@ static int collect_fd(struct dump *d, struct dump_task *task, int fd, struct err
 	struct file_ref *ref = arena_alloc(&d->arena, sizeof(*ref));
 	FdinfoEntry e = FDINFO_ENTRY__INIT;
 	struct known_file known = { 0 };
-	int lfd, r;
+	int r;
 
 	if (!ref)
 		return err_nomem(err);
@@ -270,12 +284,9 @@ static int collect_fd(struct dump *d, struct dump_task *task, int fd, struct err
 	ref->fd = fd;
 	ref->holder = task->pid;
 	ref->holder_proc_fd = task->proc_fd;
+	ref->lfd = -EBADF;
 	ref->what = arena_printf(&d->arena, "fd %d", fd);
-	lfd = (int)syscall(SYS_pidfd_getfd, task->pidfd, fd, 0);
-	if (lfd < 0)
-		return err_sys(err, -errno, "%s: copying fd %d", dump_task_name(d, task), fd);
-	ref->lfd = keep_open(d, lfd);
-	if (ref->lfd < 0 || !ref->what)
+	if (!ref->what)
 		return err_nomem(err);
 	r = read_fdinfo(d, ref, err);
 	if (r == 0)

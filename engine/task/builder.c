@@ -17,12 +17,14 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "engine/files/restore-files.h"
 #include "engine/ns/ns.h"
 #include "engine/task/builder-run.h"
+#include "engine/task/plan.h"
 #include "mounts/mounts.h"
 
 static int futex_wait(uint32_t *word, uint32_t value)
@@ -44,11 +46,23 @@ static void end_with_engine(const struct restore *r, int timeout_ms)
 		_exit(1);
 }
 
+const char *builder_name(struct restore *r, const struct restore_task *task)
+{
+	const char *s;
+
+	if (!task->birth.helper)
+		return restore_task_name(r, task);
+	if (task->birth.heir)
+		return "a helper that hands on a process";
+	s = arena_printf(&r->arena, "the helper that leads session %d", task->ns_pid);
+	return s ? s : "a helper that leads a session";
+}
+
 static _Noreturn void fail(struct restore *r, const struct restore_task *task, struct err *err)
 {
 	uint32_t none = 0;
 
-	err_wrap(err, err->code ? err->code : -EIO, "building %s", restore_task_name(r, task));
+	err_wrap(err, err->code ? err->code : -EIO, "building %s", builder_name(r, task));
 	if (__atomic_compare_exchange_n(&r->shared->failed, &none, 2, false, __ATOMIC_ACQ_REL,
 					__ATOMIC_RELAXED)) {
 		r->shared->err = *err;
@@ -57,7 +71,7 @@ static _Noreturn void fail(struct restore *r, const struct restore_task *task, s
 	_exit(1);
 }
 
-static void wait_stage(struct restore *r, enum builder_stage stage)
+static void wait_stage(struct restore *r, uint32_t stage)
 {
 	uint32_t now;
 
@@ -67,8 +81,7 @@ static void wait_stage(struct restore *r, enum builder_stage stage)
 	}
 }
 
-static int say(struct restore *r, const struct restore_task *task, enum builder_stage stage,
-	       struct err *err)
+static int say(struct restore *r, const struct restore_task *task, uint32_t stage, struct err *err)
 {
 	struct builder_word w = { (uint32_t)task->index, stage };
 
@@ -90,29 +103,45 @@ pid_t builder_clone(uint64_t flags, pid_t ns_pid)
 	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
-static int fork_child(struct restore *r, struct restore_task *child, struct err *err)
+/* A helper that may have any number gets one that no task needs: these are forked meanwhile. */
+static pid_t clone_helper(struct restore *r, const struct restore_task *h)
 {
-	pid_t pid = builder_clone(0, child->ns_pid);
+	pid_t number = plan_free_pid(r, (pid_t)(h->index - r->tasks.n) + 1), pid = -1;
+
+	errno = EAGAIN;
+	while (number) {
+		pid = builder_clone(0, number);
+		if (pid >= 0 || errno != EEXIST)
+			break;
+		number = plan_free_pid(r, number);
+	}
+	return pid;
+}
+
+static int fork_one(struct restore *r, struct restore_task *child, struct err *err)
+{
+	pid_t pid = child->ns_pid ? builder_clone(0, child->ns_pid) : clone_helper(r, child);
 
 	if (pid == 0)
 		builder_main(r, child);
+	child->pid = pid; /* of our copy: to wait for helpers */
 	if (pid > 0)
 		return 0;
-	err_sys(err, -errno, "forking %s with pid %d", restore_task_name(r, child), child->ns_pid);
+	err_sys(err, -errno, "forking %s with pid %d", builder_name(r, child), child->ns_pid);
 	if (errno == EEXIST)
 		err_hint(err,
 			 "that pid is taken; end its process, or restore into a new pid namespace");
 	return err->code;
 }
 
-static int fork_children(struct restore *r, struct restore_task *task, bool early, struct err *err)
+static int fork_all(struct restore *r, struct restore_task *task, bool early, struct err *err)
 {
 	struct restore_task **c;
 	int n = 0;
 
-	vec_foreach (c, &task->children)
-		if ((*c)->born_early == early && n == 0)
-			n = fork_child(r, *c, err);
+	vec_foreach (c, &task->birth.forks)
+		if ((*c)->birth.early == early && n == 0)
+			n = fork_one(r, *c, err);
 	return n;
 }
 
@@ -132,15 +161,110 @@ static void reset_signals(void)
 	}
 }
 
-static int become_leader(struct restore *r, struct restore_task *task, struct err *err)
+static int make_session(struct restore_task *task, struct err *err)
 {
-	if (task->ns_sid == task->ns_pid) {
-		if (getsid(0) != getpid() && setsid() < 0)
-			return err_sys(err, -errno, "making a session");
-	} else if (task->ns_pgid == task->ns_pid && setpgid(0, 0) < 0) {
-		return err_sys(err, -errno, "making a process group");
-	}
+	if (task->birth.leads && getsid(0) != getpid() && setsid() < 0)
+		return err_sys(err, -errno, "making a session");
 	return 0;
+}
+
+/* After the forks: children without a group of their own keep that of the session's leader. */
+static int make_group(struct restore_task *task, struct err *err)
+{
+	if (task->birth.founds_group && !task->birth.leads && setpgid(0, 0) < 0)
+		return err_sys(err, -errno, "making a process group");
+	return 0;
+}
+
+static int reap(pid_t pid, struct err *err)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return err_sys(err, -errno, "waiting for helper %d", pid);
+	return 0;
+}
+
+static _Noreturn void lead_dead_group(struct restore *r, pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(1);
+	wait_stage(r, STAGE_DIE);
+	_exit(0);
+}
+
+/* A group whose leader is dead: a child of a member leads it until all have joined. */
+static int make_dead_group(struct restore *r, struct restore_task *task, struct err *err)
+{
+	pid_t pid, self = getpid();
+
+	if (!task->birth.dead_group)
+		return 0;
+	pid = builder_clone(0, task->birth.dead_group);
+	if (pid == 0)
+		lead_dead_group(r, self);
+	if (pid < 0)
+		return err_sys(err, -errno, "forking a leader of process group %d",
+			       task->birth.dead_group);
+	if (setpgid(pid, pid) < 0)
+		return err_sys(err, -errno, "making process group %d", pid);
+	return 0;
+}
+
+/* The part of this builder in the rounds in which helpers end and hand on what they forked. */
+static int take_part_in_rounds(struct restore *r, struct restore_task *task, struct err *err)
+{
+	unsigned int round;
+	int n = 0;
+
+	for (round = 1; round <= r->rounds && n == 0; round++) {
+		struct builder_part part = builder_part(r, task, round);
+
+		if (part.heir) {
+			wait_stage(r, round_stage(round, ROUND_REAPER));
+			if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+				return err_sys(err, -errno, "becoming a subreaper");
+			n = say(r, task, round_stage(round, ROUND_REAPER), err);
+		}
+		if (part.ends) {
+			wait_stage(r, round_stage(round, ROUND_END));
+			_exit(0);
+		}
+		if (part.reaps && n == 0) {
+			struct restore_task **c;
+
+			wait_stage(r, round_stage(round, ROUND_END));
+			vec_foreach (c, &task->birth.forks)
+				if ((*c)->birth.heir && (*c)->birth.round == round && n == 0)
+					n = reap((*c)->pid, err);
+			if (n == 0)
+				n = say(r, task, round_stage(round, ROUND_END), err);
+		}
+		if (part.heir && n == 0) {
+			wait_stage(r, round_stage(round, ROUND_OVER));
+			prctl(PR_SET_CHILD_SUBREAPER, 0);
+			n = say(r, task, round_stage(round, ROUND_OVER), err);
+		}
+	}
+	return n;
+}
+
+/* Helpers that lead are not needed any more; nothing is left of them but a SIGCHLD. */
+static int reap_leaders(struct restore *r, struct restore_task *task, struct err *err)
+{
+	struct restore_task **c;
+	int n = 0;
+
+	if (!builder_reaps_leaders(task))
+		return 0;
+	wait_stage(r, STAGE_DIE);
+	vec_foreach (c, &task->birth.forks)
+		if ((*c)->birth.helper && !(*c)->birth.heir && n == 0)
+			n = reap((*c)->pid, err);
+	if (n == 0 && task->birth.dead_group)
+		n = reap(task->birth.dead_group, err);
+	return n == 0 ? say(r, task, STAGE_DIE, err) : n;
 }
 
 static int join_group(struct restore_task *task, struct err *err)
@@ -202,34 +326,69 @@ static _Noreturn void end_as_zombie(struct restore *r, struct restore_task *task
 	_exit(task->exit_code >> 8 & 0xff);
 }
 
-static int build(struct restore *r, struct restore_task *task, struct err *err)
+static int give_birth(struct restore *r, struct restore_task *task, struct err *err)
 {
-	int n = task->parent ? 0 : build_shared(r, task, err);
+	int n = fork_all(r, task, true, err);
 
 	if (n == 0)
-		n = fork_children(r, task, true, err);
+		n = make_session(task, err);
 	if (n == 0)
-		n = become_leader(r, task, err);
+		n = fork_all(r, task, false, err);
 	if (n == 0)
-		n = fork_children(r, task, false, err);
+		n = make_group(task, err);
+	if (n == 0)
+		n = make_dead_group(r, task, err);
+	/* from its word on the engine knows its pid, and can end it itself */
+	if (n == 0 && task->birth.moves)
+		prctl(PR_SET_PDEATHSIG, 0);
 	if (n == 0)
 		n = say(r, task, STAGE_FORK, err);
-	if (n == 0 && !task->parent) {
+	if (n == 0 && !task->index) {
 		wait_stage(r, STAGE_LATE);
 		n = restore_files_create_late(r, err);
 		if (n == 0)
 			n = say(r, task, STAGE_LATE, err);
 	}
-	if (n < 0)
-		return n;
-	wait_stage(r, STAGE_GROUPS);
-	n = join_group(task, err);
+	return n == 0 ? take_part_in_rounds(r, task, err) : n;
+}
+
+static int enter_places(struct restore *r, struct restore_task *task, struct err *err)
+{
+	int n = builder_leaves_group(task) ? 0 : join_group(task, err);
+
 	if (n < 0 || task->dead)
 		return n;
 	n = restore_files_enter(r, task, err);
+	return n == 0 ? restore_files_place(r, task, err) : n;
+}
+
+/* It has founded its group, and the members have joined: now it can go to another one. */
+static int leave_group(struct restore *r, struct restore_task *task, struct err *err)
+{
+	int n;
+
+	if (!builder_leaves_group(task))
+		return 0;
+	wait_stage(r, STAGE_LEAVE);
+	n = join_group(task, err);
+	return n == 0 ? say(r, task, STAGE_LEAVE, err) : n;
+}
+
+static int build(struct restore *r, struct restore_task *task, struct err *err)
+{
+	int n = task->index ? 0 : build_shared(r, task, err);
+
 	if (n == 0)
-		n = restore_files_place(r, task, err);
-	return n;
+		n = give_birth(r, task, err);
+	if (n < 0)
+		return n;
+	wait_stage(r, STAGE_GROUPS);
+	n = enter_places(r, task, err);
+	if (n == 0)
+		n = say(r, task, STAGE_GROUPS, err);
+	if (n == 0)
+		n = leave_group(r, task, err);
+	return n == 0 ? reap_leaders(r, task, err) : n;
 }
 
 void builder_main(struct restore *r, struct restore_task *task)
@@ -240,13 +399,8 @@ void builder_main(struct restore *r, struct restore_task *task)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || raise_file_limit(&err) < 0 ||
 	    build(r, task, &err) < 0)
 		fail(r, task, &err);
-	if (task->dead) {
-		if (say(r, task, STAGE_GROUPS, &err) < 0)
-			fail(r, task, &err);
+	if (task->dead)
 		end_as_zombie(r, task);
-	}
-	if (say(r, task, STAGE_GROUPS, &err) < 0)
-		fail(r, task, &err);
 	/* from here on the engine drives it from outside */
 	for (;;)
 		end_with_engine(r, -1);

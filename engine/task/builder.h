@@ -17,9 +17,22 @@ enum builder_stage {
 	STAGE_SPACES,	/* root is in its cgroups: namespaces and mounts */
 	STAGE_FORK,	/* files; everybody forks */
 	STAGE_LATE,	/* root: all are born: files that need them */
-	STAGE_GROUPS,	/* all are born: join process groups, put files in their places */
-	STAGE_DIE,	/* zombies end */
+	/*
+	 * In each round of helpers: its heir becomes the subreaper; helpers end and are reaped; the
+	 * heir is none any more.
+	 */
+	STAGE_ROUNDS,
+	STAGE_GROUPS = 1 << 30, /* join process groups, put files in their places */
+	STAGE_LEAVE,		/* founders of groups who are in another one leave */
+	STAGE_DIE,		/* zombies and the other helpers end */
 };
+
+enum round_part { ROUND_REAPER, ROUND_END, ROUND_OVER, ROUND_PARTS };
+
+static inline uint32_t round_stage(unsigned int round, enum round_part part)
+{
+	return STAGE_ROUNDS + (round - 1) * ROUND_PARTS + part;
+}
 
 /* Mapped shared before the fork. failed: 0, or 1 once err was filled by the first builder that
  * failed. */

@@ -25,9 +25,10 @@
 #include "engine/ns/ns.h"
 #include "engine/task/builder-run.h"
 #include "engine/task/load.h"
+#include "engine/task/plan.h"
 #include "proto/core.pb-c.h"
 
-static void open_stage(struct restore *r, enum builder_stage stage)
+static void open_stage(struct restore *r, uint32_t stage)
 {
 	__atomic_store_n(&r->shared->stage, stage, __ATOMIC_RELEASE);
 	syscall(SYS_futex, &r->shared->stage, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
@@ -44,21 +45,31 @@ static bool has_ended(pid_t pid)
 	       st.state == 'Z' || st.state == 'X';
 }
 
+/* Zombies and helpers, once they were told to end. */
+static bool may_have_ended(const struct restore *r, const struct restore_task *t)
+{
+	if (t->birth.heir)
+		return r->shared->stage >= round_stage(t->birth.round, ROUND_END);
+	return t->dead && r->shared->stage >= STAGE_DIE;
+}
+
 /* A builder that failed told why; one that was killed did not. */
 static int check_alive(struct restore *r, struct err *err)
 {
-	struct restore_task **t;
+	size_t i;
 
 	if (__atomic_load_n(&r->shared->failed, __ATOMIC_ACQUIRE) == 1) {
 		*err = r->shared->err;
 		return err->code;
 	}
-	vec_foreach (t, &r->tasks)
-		if ((*t)->pid && !(*t)->dead && has_ended((*t)->pid) &&
+	for (i = 0; i < plan_births(r); i++) {
+		const struct restore_task *t = plan_birth(r, i);
+
+		if (t->pid && !may_have_ended(r, t) && has_ended(t->pid) &&
 		    __atomic_load_n(&r->shared->failed, __ATOMIC_ACQUIRE) == 0)
 			return err_new(err, ERR_ENVIRONMENT, -ECHILD,
-				       "%s was killed while it was built",
-				       restore_task_name(r, *t));
+				       "%s was killed while it was built", builder_name(r, t));
+	}
 	return 0;
 }
 
@@ -86,7 +97,7 @@ static int hear(int sock, struct builder_word *w, pid_t *ret_pid, struct err *er
 }
 
 /* Waits until that many builders have said that they are through with a stage. */
-static int wait_words(struct restore *r, enum builder_stage stage, size_t count, struct err *err)
+static int wait_words(struct restore *r, uint32_t stage, size_t count, struct err *err)
 {
 	while (count) {
 		struct pollfd p = { .fd = r->engine_socket, .events = POLLIN };
@@ -103,10 +114,10 @@ static int wait_words(struct restore *r, enum builder_stage stage, size_t count,
 		n = hear(r->engine_socket, &w, &pid, err);
 		if (n < 0)
 			return n;
-		if (w.index >= r->tasks.n || w.stage != stage)
+		if (w.index >= plan_births(r) || w.stage != stage)
 			return err_new(err, ERR_INTERNAL, -EPROTO,
 				       "a builder is at stage %u instead of %u", w.stage, stage);
-		r->tasks.v[w.index]->pid = pid;
+		plan_birth(r, w.index)->pid = pid;
 		count--;
 	}
 	return 0;
@@ -249,9 +260,9 @@ static int enter_cgroups(struct restore *r, struct restore_task *t, struct err *
 {
 	uint32_t set = thread_cgroup_set(t->threads.v[0]);
 
-	/* a child is born where its parent is */
+	/* all are born where the root is by then */
 	if (!r->cgroups || t->dead ||
-	    (t->parent && thread_cgroup_set(t->parent->threads.v[0]) == set))
+	    (t->parent && thread_cgroup_set(r->tasks.v[0]->threads.v[0]) == set))
 		return 0;
 	return cgroups_enter(r->cgroups, set, t->pid, err);
 }
@@ -296,14 +307,46 @@ static int make_spaces(struct restore *r, struct err *err)
 	return n == 0 && tell ? restore_notify(r, "post-setup-namespaces", 0, -1, err) : n;
 }
 
-static size_t count_tasks(const struct restore *r, bool dead_too)
+static size_t count_births(const struct restore *r, bool (*is)(const struct restore_task *t))
 {
-	struct restore_task *const *t;
-	size_t n = 0;
+	size_t i, n = 0;
 
-	vec_foreach (t, &r->tasks)
-		n += dead_too || !(*t)->dead;
+	for (i = 0; i < plan_births(r); i++)
+		n += is(plan_birth(r, i));
 	return n;
+}
+
+/* Stage after stage is opened for those with a part in it. */
+static int pass_stage(struct restore *r, uint32_t stage, size_t words, struct err *err)
+{
+	if (!words)
+		return 0;
+	open_stage(r, stage);
+	return wait_words(r, stage, words, err);
+}
+
+static int pass_rounds(struct restore *r, struct err *err)
+{
+	unsigned int round;
+	int n = 0;
+
+	for (round = 1; round <= r->rounds && n == 0; round++) {
+		size_t i, reapers = 0;
+
+		for (i = 0; i < plan_births(r); i++)
+			reapers += builder_part(r, plan_birth(r, i), round).reaps;
+		n = pass_stage(r, round_stage(round, ROUND_REAPER), 1, err);
+		if (n == 0)
+			n = pass_stage(r, round_stage(round, ROUND_END), reapers, err);
+		if (n == 0)
+			n = pass_stage(r, round_stage(round, ROUND_OVER), 1, err);
+	}
+	return n;
+}
+
+static bool stays(const struct restore_task *t)
+{
+	return !t->birth.heir;
 }
 
 /* Zombies must have ended before their parents are finished: the end leaves a SIGCHLD behind. */
@@ -341,23 +384,23 @@ int builders_fork(struct restore *r, struct err *err)
 		n = make_spaces(r, err);
 	if (n < 0)
 		return n;
-	open_stage(r, STAGE_FORK);
-	n = wait_words(r, STAGE_FORK, count_tasks(r, true), err);
+	n = pass_stage(r, STAGE_FORK, plan_births(r), err);
 	vec_foreach (t, &r->tasks)
 		if (n == 0 && (*t)->parent)
 			n = enter_cgroups(r, *t, err);
-	if (n < 0)
-		return n;
-	open_stage(r, STAGE_LATE);
-	n = wait_words(r, STAGE_LATE, 1, err);
-	if (n < 0)
-		return n;
-	open_stage(r, STAGE_GROUPS);
-	n = wait_words(r, STAGE_GROUPS, count_tasks(r, true), err);
+	if (n == 0)
+		n = pass_stage(r, STAGE_LATE, 1, err);
+	if (n == 0)
+		n = pass_rounds(r, err);
+	if (n == 0)
+		n = pass_stage(r, STAGE_GROUPS, count_births(r, stays), err);
+	if (n == 0)
+		n = pass_stage(r, STAGE_LEAVE, count_births(r, builder_leaves_group), err);
 	if (n < 0)
 		return n;
 	open_stage(r, STAGE_DIE);
-	return wait_zombies(r, err);
+	n = wait_words(r, STAGE_DIE, count_births(r, builder_reaps_leaders), err);
+	return n == 0 ? wait_zombies(r, err) : n;
 }
 
 /* True when nothing of a task is left to be waited for by us. */
@@ -371,22 +414,28 @@ static bool reap_task(const struct restore_task *t)
 	return waitpid(t->pid, NULL, __WALL | WNOHANG) < 0 && has_ended(t->pid);
 }
 
+/* A helper that has ended as it should has given its number back. */
+static bool is_ours(const struct restore *r, const struct restore_task *t)
+{
+	return t->pid && !(t->birth.helper && may_have_ended(r, t));
+}
+
 void builders_kill(struct restore *r)
 {
 	struct pollfd none = { .fd = -1 };
-	struct restore_task **t;
 	bool left = true;
+	size_t i;
 	int tries;
 
-	vec_foreach (t, &r->tasks)
-		if ((*t)->pid)
-			kill((*t)->pid, SIGKILL);
+	for (i = 0; i < plan_births(r); i++)
+		if (is_ours(r, plan_birth(r, i)))
+			kill(plan_birth(r, i)->pid, SIGKILL);
 	/* The root of a pid namespace ends after all others, and these only once their tracer
 	 * looked. */
 	for (tries = 0; left && tries < 5000; tries++) {
 		left = false;
-		vec_foreach (t, &r->tasks)
-			left |= (*t)->pid && !reap_task(*t);
+		for (i = 0; i < plan_births(r); i++)
+			left |= is_ours(r, plan_birth(r, i)) && !reap_task(plan_birth(r, i));
 		if (left)
 			poll(&none, 1, 2);
 	}

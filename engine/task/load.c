@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/task/attr.h"
+#include "engine/task/plan.h"
 #include "proto/core.pb-c.h"
 #include "proto/task.pb-c.h"
 
@@ -121,65 +122,7 @@ static int load_task(struct restore *r, const PstreeEntry *e, struct err *err)
 	if (!slot)
 		return err_nomem(err);
 	*slot = task;
-	if (task->parent) {
-		slot = vec_add(&task->parent->children);
-		if (!slot)
-			return err_nomem(err);
-		*slot = task;
-	}
 	return load_task_images(r, task, e, err);
-}
-
-/* A session or group whose leader is not in the tree: with --shell-job it becomes the caller's. */
-static int adopt_outside_ids(struct restore *r, struct err *err)
-{
-	struct restore_task **t;
-
-	vec_foreach (t, &r->tasks) {
-		bool sid_outside = (*t)->ns_sid && !task_by_pid(r, (*t)->ns_sid);
-		bool pgid_outside = (*t)->ns_pgid && !task_by_pid(r, (*t)->ns_pgid);
-
-		if ((sid_outside || pgid_outside) && !r->opts->shell_job) {
-			err_refuse(err, "%s: the leader of its %s (pid %d) is not in the tree",
-				   restore_task_name(r, *t),
-				   sid_outside ? "session" : "process group",
-				   sid_outside ? (*t)->ns_sid : (*t)->ns_pgid);
-			err_hint(err, "--shell-job puts it into the caller's");
-			return -EOPNOTSUPP;
-		}
-		if (sid_outside)
-			(*t)->ns_sid = 0;
-		if (pgid_outside)
-			(*t)->ns_pgid = 0;
-	}
-	return 0;
-}
-
-/*
- * A child is born into the session of its parent. If the parent becomes a leader later, children of
- * its old session must be born before.
- */
-static int plan_session(struct restore *r, struct restore_task *task, pid_t born, struct err *err)
-{
-	bool leads = task->ns_sid == task->ns_pid;
-	struct restore_task **c;
-	int n;
-
-	if (!leads && task->ns_sid != born)
-		return err_refuse(err, "%s: its session %d cannot be had by its place in the tree",
-				  restore_task_name(r, task), task->ns_sid);
-	if (leads && task->ns_pgid != task->ns_pid)
-		return err_image(err, "%s: a session leader in process group %d",
-				 restore_task_name(r, task), task->ns_pgid);
-	vec_foreach (c, &task->children) {
-		bool child_leads = (*c)->ns_sid == (*c)->ns_pid;
-
-		(*c)->born_early = leads && !child_leads && (*c)->ns_sid != task->ns_pid;
-		n = plan_session(r, *c, (*c)->born_early ? born : task->ns_sid, err);
-		if (n < 0)
-			return n;
-	}
-	return 0;
 }
 
 int tree_load(struct restore *r, struct err *err)
@@ -201,9 +144,7 @@ int tree_load(struct restore *r, struct err *err)
 		n = err_image(err, "image 'pstree.img' is empty");
 	if (n == 0 && r->tasks.v[0]->dead)
 		n = err_image(err, "image 'pstree.img': the root task is dead");
-	if (n == 0)
-		n = adopt_outside_ids(r, err);
-	return n == 0 ? plan_session(r, r->tasks.v[0], 0, err) : n;
+	return n == 0 ? tree_plan(r, err) : n;
 }
 
 int tree_check_attrs(struct restore *r, struct err *err)

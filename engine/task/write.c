@@ -1,56 +1,89 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The shape of the tree: what cannot be kept of it, and pstree.img, ids-*.img, core-*.img. */
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 
+#include "engine/task/history.h"
 #include "engine/task/task.h"
 #include "proto/core.pb-c.h"
 #include "proto/task.pb-c.h"
 
-static bool inside_tree(const struct dump *d, pid_t ns_pid)
+static struct dump_task *inside_tree(const struct dump *d, pid_t ns_pid)
 {
 	struct dump_task *const *t;
 
 	vec_foreach (t, &d->tasks)
 		if ((*t)->ns_pid == ns_pid)
-			return true;
-	return false;
+			return *t;
+	return NULL;
 }
 
-static void check_groups(struct dump *d, const struct dump_task *t)
+/*
+ * The leader of a session or group is outside of the tree: it lives there, or in a pid namespace
+ * around the tree's. Else it is in the tree, or it has died: its number cannot be used again while
+ * it has members.
+ */
+static bool leader_is_outside(const struct dump *d, pid_t ns_id, pid_t id)
 {
-	if (d->opts->shell_job)
-		return;
-	if (!inside_tree(d, t->ns_sid))
+	return !ns_id || (!inside_tree(d, ns_id) && (kill(id, 0) == 0 || errno != ESRCH));
+}
+
+/* With --shell-job the root's session and group are those of whoever restores. */
+static void check_leaders(struct dump *d, const struct dump_task *t)
+{
+	const struct dump_task *root = d->tasks.v[0];
+	const struct proc_stat *st = &t->threads.v[0]->stat;
+	bool sid_outside = leader_is_outside(d, t->ns_sid, st->session);
+	bool pgid_outside = leader_is_outside(d, t->ns_pgid, st->pgrp);
+
+	/* whom a restore would have to be born below, alive or not */
+	if (t == root) {
+		sid_outside = t->ns_sid != t->ns_pid;
+		pgid_outside = !inside_tree(d, t->ns_pgid);
+	}
+	if (sid_outside && !(d->opts->shell_job && t->ns_sid == root->ns_sid))
 		dump_refuse(d, t,
 			    "its session leader (pid %d) is not in the tree; hint: --shell-job",
 			    t->ns_sid);
-	else if (!inside_tree(d, t->ns_pgid))
+	else if (pgid_outside && !(d->opts->shell_job && t->ns_pgid == root->ns_pgid))
 		dump_refuse(d, t,
 			    "its process group leader (pid %d) is not in the tree; hint: "
 			    "--shell-job",
 			    t->ns_pgid);
 }
 
-/*
- * A restore forks each task from its parent, before or after the parent has made its session. An
- * orphan whose session was made by somebody else than its new parent cannot be had that way.
- */
-static void check_session(struct dump *d, struct dump_task *t)
+/* Whether a restore can give everybody its parent and its session. */
+static int check_history(struct dump *d, struct err *err)
 {
-	const struct dump_task *p = t->parent;
-	bool parent_leads = p && p->ns_sid == p->ns_pid;
+	struct history_task *list = arena_alloc(&d->arena, d->tasks.n * sizeof(*list));
+	const struct dump_task *root = d->tasks.v[0];
+	struct history h = { 0 };
+	size_t i;
+	int r;
 
-	t->born_sid = p ? p->ns_sid : 0;
-	if (!p || t->ns_sid == t->ns_pid || t->ns_sid == p->ns_sid)
-		return;
-	if (parent_leads && t->ns_sid == p->born_sid)
-		t->born_sid = p->born_sid;
-	else if (inside_tree(d, t->ns_sid))
-		dump_refuse(
-			d, t,
-			"it is an orphan of session %d, which its parent (pid %d) is not in; that "
-			"cannot be kept yet",
-			t->ns_sid, p->ns_pid);
+	if (!list)
+		return err_nomem(err);
+	for (i = 0; i < d->tasks.n; i++) {
+		struct dump_task *t = d->tasks.v[i];
+
+		t->index = i;
+		list[i] = (struct history_task){ t->ns_pid, t->ns_sid,
+						 i ? t->parent->index : HISTORY_NOBODY };
+		if (t->ns_sid == root->ns_sid && root->ns_sid != root->ns_pid)
+			list[i].sid = 0;
+	}
+	r = history_plan(list, d->tasks.n, &h);
+	if (r == HISTORY_IMPOSSIBLE) {
+		const struct dump_task *t = d->tasks.v[h.failed < d->tasks.n ? h.failed : 0];
+
+		dump_refuse(d, t,
+			    "it is an orphan of session %d, and its place in the tree is one that "
+			    "a restore cannot make again",
+			    t->ns_sid);
+	}
+	history_done(&h);
+	return r < 0 ? err_nomem(err) : 0;
 }
 
 static void check_sharing(struct dump *d, const struct dump_task *t)
@@ -103,15 +136,20 @@ int tree_check(struct dump *d, struct err *err)
 {
 	struct dump_task **t;
 
+	size_t before = d->refusals.n;
+	int r = 0;
+
+	vec_foreach (t, &d->tasks)
+		check_leaders(d, *t);
+	if (d->refusals.n == before)
+		r = check_history(d, err);
 	vec_foreach (t, &d->tasks) {
-		check_groups(d, *t);
-		check_session(d, *t);
 		if ((*t)->state == TASK_DEAD)
 			continue;
 		check_threads(d, *t);
 		check_sharing(d, *t);
 	}
-	return 0;
+	return r;
 }
 
 static int write_pstree(struct dump *d, const struct dump_task *t, struct err *err)

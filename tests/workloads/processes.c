@@ -307,5 +307,7 @@ const struct workload process_workloads[] = {
 	{ "zombie", "dead children that nobody has waited for", strict_params, zombies_setup,
 	  zombies_verify },
 	{ "stopped-child", "a child stopped by SIGSTOP", NULL, stopped_setup, stopped_verify },
+	{ "crowd", "a random history of forks, sessions, groups, orphans and deaths", crowd_params,
+	  crowd_setup, crowd_verify, NULL, 0, crowd_teardown },
 	{ 0 },
 };
