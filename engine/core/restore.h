@@ -35,6 +35,7 @@ struct cgroups_plan;
 struct guardian;
 struct builder_shared;
 struct page_map;
+struct inherited;
 struct proc_vmas;
 
 struct restore_thread {
@@ -59,6 +60,7 @@ struct restore_fd {
  * its heir inherits the task.
  */
 struct task_birth {
+	struct restore_task *forker; /* NULL: the engine */
 	VEC(struct restore_task *) forks;
 	struct restore_task *heir;
 	unsigned int round;
@@ -87,7 +89,8 @@ struct restore_task {
 	bool first_owner_of_table; /* others share its descriptor table */
 	struct scratch scratch;
 	struct page_map *pages;
-	struct program prog_mm; /* address space; built before the fork */
+	struct inherited *inherited; /* for each area; NULL: none */
+	struct program prog_mm;	     /* address space; built before the fork */
 };
 
 /* Moments for the statistics. */
@@ -127,7 +130,8 @@ struct restore {
 	int fd_next;	   /* next one to give out */
 	struct proc_vmas *own_vmas;
 	uint64_t scratch_addr, scratch_len; /* the same in every task */
-	VEC(ProtobufCMessage *) messages;   /* freed at the end */
+	uint64_t inherit_distance; /* of inherited memory from its final place, in builders */
+	VEC(ProtobufCMessage *) messages; /* freed at the end */
 	uint64_t pages_restored;
 	struct restore_times times;
 };

@@ -45,7 +45,7 @@ uint64_t mem_program_bound(const struct restore_task *task)
 	/* an area: map, protect, cut, lock; a run of pages: an iovec, and a call for a thousand of
 	 * them
 	 */
-	return ARCH_FRAME_MAX + (mm->n_vmas * 4 + advice + 256) * sizeof(struct arch_step) +
+	return ARCH_FRAME_MAX + (mm->n_vmas * 5 + advice + 256) * sizeof(struct arch_step) +
 	       task->pages->runs.n * (sizeof(struct iovec) + sizeof(struct arch_step)) +
 	       aio_program_bound(mm) + mm->n_mm_saved_auxv * 8 + (64 << 10);
 }
@@ -131,6 +131,46 @@ static void move_parts(struct program *p, const struct vdso_part *parts, size_t 
 			     PN(to + (parts[i].start - base)));
 }
 
+static int by_address(const void *a, const void *b)
+{
+	const struct range *x = a, *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+/* All but the scratch region, up to its end, and what the builder has made for the task already. */
+static int unmap_all(const struct restore *r, const struct restore_task *task, uint64_t end,
+		     struct program *p)
+{
+	struct ranges keep = { 0 };
+	struct range *slot = vec_add(&keep);
+	uint64_t at = 0;
+	size_t i;
+
+	if (slot)
+		*slot = (struct range){ r->scratch_addr, end };
+	for (i = 0; slot && i < task->mm->n_vmas; i++) {
+		const VmaEntry *e = task->mm->vmas[i];
+		uint64_t start = inherit_at(r, e->start);
+
+		if (!inherit_has(task, i))
+			continue;
+		slot = vec_add(&keep);
+		if (slot)
+			*slot = (struct range){ start, start + (e->end - e->start) };
+	}
+	qsort(keep.v, keep.n, sizeof(*keep.v), by_address);
+	for (i = 0; i < keep.n; i++) {
+		if (keep.v[i].start > at)
+			prog_syscall(p, "unmapping all", PROG_STOP, SYS_munmap, PN(at),
+				     PN(keep.v[i].start - at));
+		at = keep.v[i].end;
+	}
+	prog_syscall(p, "unmapping all", PROG_STOP, SYS_munmap, PN(at), PN(arch_task_size() - at));
+	vec_free(&keep);
+	return slot ? 0 : -ENOMEM;
+}
+
 /*
  * Over its own old place it cannot move (the kernel refuses overlaps), so it goes by way of a free
  * room.
@@ -142,7 +182,7 @@ static int put_vdso(struct restore *r, struct restore_task *task, struct program
 		       *vvar = area_with(task->mm, AREA_VVAR);
 	uint64_t room = waiting_room(r), top = room + SCRATCH_RESERVE - 2 * IMAGE_PAGE_SIZE;
 	struct vdso_part parts[6];
-	uint64_t own, base, span, low, to = 0;
+	uint64_t own, base, span, to = 0;
 	size_t n = own_parts(r, parts, 6, &own);
 	int e;
 
@@ -163,10 +203,9 @@ static int put_vdso(struct restore *r, struct restore_task *task, struct program
 				     "this kernel");
 	}
 	move_parts(p, parts, n, base, NULL, room);
-	prog_syscall(p, "unmapping below", PROG_STOP, SYS_munmap, PN(0), PN(r->scratch_addr));
-	low = vdso ? top : room;
-	prog_syscall(p, "unmapping above", PROG_STOP, SYS_munmap, PN(low),
-		     PN(arch_task_size() - low));
+	e = unmap_all(r, task, vdso ? top : room, p);
+	if (e < 0)
+		return err_nomem(err);
 	if (vdso)
 		move_parts(p, parts, n, base, &room, to);
 	return 0;
@@ -174,7 +213,7 @@ static int put_vdso(struct restore *r, struct restore_task *task, struct program
 
 /* ---- areas ---- */
 
-static bool has_pages(const struct restore_task *task, const VmaEntry *e)
+bool area_has_pages(const struct restore_task *task, const VmaEntry *e)
 {
 	size_t lo = 0, hi = task->pages->runs.n;
 
@@ -191,12 +230,12 @@ static bool has_pages(const struct restore_task *task, const VmaEntry *e)
 	return lo < task->pages->runs.n && task->pages->runs.v[lo].addr < e->end;
 }
 
-static bool is_made_by_us(const VmaEntry *e)
+bool area_is_made(const VmaEntry *e)
 {
 	return !(e->status & (AREA_VDSO | AREA_VVAR | AREA_VSYSCALL | AREA_AIO_RING | AREA_GUARD));
 }
 
-static int area_fd(const struct restore *r, const VmaEntry *e)
+int area_file(const struct restore *r, const VmaEntry *e)
 {
 	if (e->status & AREA_ANON_SHARED)
 		return shmem_fd(r, e->shmid);
@@ -208,7 +247,7 @@ static int area_fd(const struct restore *r, const VmaEntry *e)
 
 static bool filled_private(const struct restore_task *task, const VmaEntry *e)
 {
-	return is_made_by_us(e) && !(e->flags & MAP_SHARED) && has_pages(task, e);
+	return area_is_made(e) && !(e->flags & MAP_SHARED) && area_has_pages(task, e);
 }
 
 static void put_area(struct restore *r, struct restore_task *task, const VmaEntry *e,
@@ -218,7 +257,7 @@ static void put_area(struct restore *r, struct restore_task *task, const VmaEntr
 	const uint32_t huge = MAP_HUGETLB | (uint32_t)MAP_HUGE_MASK << MAP_HUGE_SHIFT;
 	uint32_t flags = (e->flags & keep) | MAP_FIXED_NOREPLACE;
 	uint32_t prot = e->prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
-	int fd = area_fd(r, e), step;
+	int fd = area_file(r, e), step;
 
 	if (filled_private(task, e))
 		prot |= PROT_WRITE;
@@ -232,8 +271,24 @@ static void put_area(struct restore *r, struct restore_task *task, const VmaEntr
 		p->steps.v[step].detail = e->start;
 }
 
-static void put_attributes(struct restore_task *task, const VmaEntry *e, struct program *p)
+/* It is mapped and filled. */
+static void put_inherited(const struct restore *r, const VmaEntry *e, struct program *p)
 {
+	uint64_t at = inherit_at(r, e->start), len = e->end - e->start;
+	int step;
+
+	if (at == e->start)
+		return;
+	step = prog_syscall(p, "moving an inherited area", PROG_STOP, SYS_mremap, PN(at), PN(len),
+			    PN(len), PN(MREMAP_MAYMOVE | MREMAP_FIXED), PN(e->start));
+	if (!p->broken)
+		p->steps.v[step].detail = e->start;
+}
+
+static void put_attributes(struct restore_task *task, size_t area, struct program *p)
+{
+	const VmaEntry *e = task->mm->vmas[area];
+	bool inherited = inherit_has(task, area);
 	uint32_t prot = e->prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
 	unsigned int bit;
 
@@ -242,9 +297,10 @@ static void put_attributes(struct restore_task *task, const VmaEntry *e, struct 
 			     PN(e->end - e->start), PN(MADV_GUARD_INSTALL));
 		return;
 	}
-	if (!is_made_by_us(e))
+	if (!area_is_made(e))
 		return;
-	if (filled_private(task, e) && !(prot & PROT_WRITE))
+	if (inherited ? prot != (PROT_READ | PROT_WRITE)
+		      : filled_private(task, e) && !(prot & PROT_WRITE))
 		prog_syscall(p, "protecting an area", PROG_STOP, SYS_mprotect, PN(e->start),
 			     PN(e->end - e->start), PN(prot));
 	for (bit = 0; e->has_madv && bit < 64; bit++)
@@ -331,7 +387,7 @@ static int put_pages(struct restore *r, struct restore_task *task, struct progra
 				return err_image(err, "pages at 0x%lx lie in no private area",
 						 (long)at);
 			stop = end < e->end ? end : e->end;
-			if (is_made_by_us(e))
+			if (area_is_made(e) && !inherit_has(task, i))
 				read_range(rd, at, stop - at, run->offset + (at - run->addr));
 			r->pages_restored += (stop - at) / IMAGE_PAGE_SIZE;
 			at = stop;
@@ -378,7 +434,9 @@ int mem_build_program(struct restore *r, struct restore_task *task, struct err *
 	for (i = 0; i < task->mm->n_vmas; i++) {
 		if (task->mm->vmas[i]->status & AREA_SYSVIPC)
 			sysv_put(r, task->mm, i, p);
-		else if (is_made_by_us(task->mm->vmas[i]))
+		else if (inherit_has(task, i))
+			put_inherited(r, task->mm->vmas[i], p);
+		else if (area_is_made(task->mm->vmas[i]))
 			put_area(r, task, task->mm->vmas[i], p);
 	}
 	n = put_pages(r, task, p, err);
@@ -388,7 +446,7 @@ int mem_build_program(struct restore *r, struct restore_task *task, struct err *
 	if (n < 0)
 		return err_wrap(err, n, "%s", restore_task_name(r, task));
 	for (i = 0; i < task->mm->n_vmas; i++)
-		put_attributes(task, task->mm->vmas[i], p);
+		put_attributes(task, i, p);
 	put_mm_map(r, task, p);
 	prog_syscall(p, "closing the engine's descriptors", PROG_STOP, SYS_close_range,
 		     PN(r->fd_base), PN(~0u), PN(0));

@@ -90,10 +90,6 @@ int mem_load(struct restore *r, struct restore_task *task, struct err *err)
 
 /* ---- the scratch area ---- */
 
-struct range {
-	uint64_t start, end;
-};
-
 static int by_start(const void *a, const void *b)
 {
 	const struct range *x = a, *y = b;
@@ -101,31 +97,54 @@ static int by_start(const void *a, const void *b)
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
-struct ranges {
-	VEC(struct range);
-};
-
-static int all_ranges(struct restore *r, struct ranges *all, struct proc_vmas *own)
+static int add_range(struct ranges *to, uint64_t start, uint64_t end)
 {
-	struct restore_task **t;
-	struct range *slot;
-	size_t i;
+	struct range *slot = vec_add(to);
 
-	for (i = 0; i < own->n; i++) {
-		slot = vec_add(all);
-		if (!slot)
-			return -ENOMEM;
-		*slot = (struct range){ own->v[i].start, own->v[i].end };
-	}
-	vec_foreach (t, &r->tasks) {
-		for (i = 0; (*t)->mm && i < (*t)->mm->n_vmas; i++) {
-			slot = vec_add(all);
-			if (!slot)
-				return -ENOMEM;
-			*slot = (struct range){ (*t)->mm->vmas[i]->start, (*t)->mm->vmas[i]->end };
+	if (!slot)
+		return -ENOMEM;
+	*slot = (struct range){ start, end };
+	return 0;
+}
+
+/* Sorted; ranges that touch become one. */
+static void settle(struct ranges *all)
+{
+	size_t i, n = 0;
+
+	qsort(all->v, all->n, sizeof(*all->v), by_start);
+	for (i = 0; i < all->n; i++) {
+		if (n && all->v[i].start <= all->v[n - 1].end) {
+			if (all->v[i].end > all->v[n - 1].end)
+				all->v[n - 1].end = all->v[i].end;
+		} else {
+			all->v[n++] = all->v[i];
 		}
 	}
-	qsort(all->v, all->n, sizeof(*all->v), by_start);
+	all->n = n;
+}
+
+static int own_ranges(struct ranges *to, const struct proc_vmas *own)
+{
+	const uint64_t growth = 16 << 20;
+	const struct proc_vma *v;
+
+	vec_foreach (v, own)
+		if (add_range(to, strcmp(v->path, "[stack]") == 0 ? v->start - growth : v->start,
+			      v->end) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+static int task_ranges(struct ranges *to, const struct restore *r)
+{
+	struct restore_task *const *t;
+	size_t i;
+
+	vec_foreach (t, &r->tasks)
+		for (i = 0; (*t)->mm && i < (*t)->mm->n_vmas; i++)
+			if (add_range(to, (*t)->mm->vmas[i]->start, (*t)->mm->vmas[i]->end) < 0)
+				return -ENOMEM;
 	return 0;
 }
 
@@ -162,15 +181,50 @@ static int map_scratch(struct restore *r, uint64_t addr, uint64_t data_len, stru
 	return 0;
 }
 
+/* Everything that must not be in the way: what we have, what the tasks will have. */
+static int place(struct restore *r, const struct proc_vmas *own_vmas, uint64_t len, struct err *err)
+{
+	struct ranges own = { 0 }, tasks = { 0 }, all = { 0 };
+	int n = own_ranges(&own, own_vmas);
+
+	if (n == 0)
+		n = task_ranges(&tasks, r);
+	if (n == 0)
+		n = own_ranges(&all, own_vmas);
+	if (n == 0)
+		n = task_ranges(&all, r);
+	settle(&all);
+	settle(&tasks);
+	r->scratch_len = len;
+	r->scratch_addr = n == 0 ? find_gap(&all, len + SCRATCH_RESERVE) : 0;
+	if (n == 0)
+		n = add_range(&own, r->scratch_addr,
+			      r->scratch_addr + IMAGE_PAGE_SIZE + len + SCRATCH_RESERVE);
+	settle(&own);
+	if (n < 0)
+		err_nomem(err);
+	else if (!r->scratch_addr)
+		n = err_new(err, ERR_ENVIRONMENT, -ENOMEM, "no room for a scratch area");
+	else
+		n = map_scratch(r, r->scratch_addr, len, err);
+	if (n == 0)
+		n = inherit_place(r, &own, &tasks, err);
+	vec_free(&own);
+	vec_free(&tasks);
+	vec_free(&all);
+	return n;
+}
+
 int mem_place_scratch(struct restore *r, struct err *err)
 {
 	cleanup_proc_vmas struct proc_vmas own = { 0 };
 	cleanup_buf struct buf text = BUF_INIT;
-	struct ranges all = { 0 };
 	struct restore_task **t;
-	uint64_t data_len = 1 << 20, addr;
-	int n;
+	uint64_t data_len = 1 << 20;
+	int n = inherit_plan(r, err);
 
+	if (n < 0)
+		return n;
 	/* sizes first: a program's size does not depend on addresses */
 	vec_foreach (t, &r->tasks)
 		if (!(*t)->dead && mem_program_bound(*t) > data_len)
@@ -179,20 +233,13 @@ int mem_place_scratch(struct restore *r, struct err *err)
 	n = io_read_file(AT_FDCWD, "/proc/self/maps", &text);
 	if (n == 0)
 		n = proc_vmas_parse(text.data, text.len, &own);
-	if (n == 0)
-		n = all_ranges(r, &all, &own);
-	addr = n == 0 ? find_gap(&all, data_len + SCRATCH_RESERVE) : 0;
-	vec_free(&all);
 	if (n < 0)
 		return err_sys(err, n, "reading our own areas");
-	if (!addr)
-		return err_new(err, ERR_ENVIRONMENT, -ENOMEM, "no room for a scratch area");
-	r->scratch_addr = addr;
-	r->scratch_len = data_len;
+	n = place(r, &own, data_len, err);
 	r->own_vmas = arena_alloc(&r->arena, sizeof(*r->own_vmas));
 	if (!r->own_vmas)
 		return err_nomem(err);
 	*r->own_vmas = own;
 	own = (struct proc_vmas){ 0 };
-	return map_scratch(r, addr, data_len, err);
+	return n;
 }

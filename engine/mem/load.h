@@ -22,6 +22,13 @@ int mem_place_scratch(struct restore *r, struct err *err) __attribute__((warn_un
 int mem_build_program(struct restore *r, struct restore_task *task, struct err *err)
 	__attribute__((warn_unused_result));
 
+/*
+ * In the task's builder, with all files made, before it forks: makes the memory that its children
+ * inherit, and changes what came from its parent into its own.
+ */
+int inherit_make(struct restore *r, struct restore_task *task, struct err *err)
+	__attribute__((warn_unused_result));
+
 /* Checks that every page was read. */
 int mem_check_result(struct restore *r, struct restore_task *task, struct err *err)
 	__attribute__((warn_unused_result));

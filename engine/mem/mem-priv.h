@@ -5,6 +5,41 @@
 #include "engine/core/dump.h"
 #include "engine/core/restore.h"
 
+/* ---- areas of a restore (build.c) ---- */
+
+/* The program maps it; the others are the kernel's, or made in ways of their own. */
+bool area_is_made(const struct VmaEntry *e);
+
+/* Pages of it are stored. */
+bool area_has_pages(const struct restore_task *task, const struct VmaEntry *e);
+
+/* The number in builders of the file that it maps, -1: none. */
+int area_file(const struct restore *r, const struct VmaEntry *e);
+
+/* ---- memory that goes from parents to children (inherit.c) ---- */
+
+struct range {
+	uint64_t start, end;
+};
+
+struct ranges {
+	VEC(struct range);
+};
+
+/* After all loads: which areas children get from their parents. */
+int inherit_plan(struct restore *r, struct err *err) __attribute__((warn_unused_result));
+
+/*
+ * Chooses where builders keep these areas, and reserves the places. own: what this process has
+ * mapped; all: the areas of all tasks; both sorted, without overlaps.
+ */
+int inherit_place(struct restore *r, const struct ranges *own, const struct ranges *all,
+		  struct err *err) __attribute__((warn_unused_result));
+
+/* Whether builders hold the area (by number) already, and where a final address is in them. */
+bool inherit_has(const struct restore_task *task, size_t area);
+uint64_t inherit_at(const struct restore *r, uint64_t addr);
+
 /* ---- attached System V segments (sysv.c) ---- */
 
 /* Dump: fills e; refuses what cannot be attached again. */

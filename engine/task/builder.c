@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "engine/files/restore-files.h"
+#include "engine/mem/load.h"
 #include "engine/ns/ns.h"
 #include "engine/task/builder-run.h"
 #include "engine/task/plan.h"
@@ -328,8 +329,10 @@ static _Noreturn void end_as_zombie(struct restore *r, struct restore_task *task
 
 static int give_birth(struct restore *r, struct restore_task *task, struct err *err)
 {
-	int n = fork_all(r, task, true, err);
+	int n = inherit_make(r, task, err);
 
+	if (n == 0)
+		n = fork_all(r, task, true, err);
 	if (n == 0)
 		n = make_session(task, err);
 	if (n == 0)

@@ -217,6 +217,7 @@ static int take_plan(struct restore *r, const struct history *h)
 		if (b->forker == HISTORY_NOBODY)
 			continue;
 		f = plan_birth(r, b->forker);
+		t->birth.forker = f;
 		t->birth.moves = h->births.v[b->forker].heir != HISTORY_NOBODY;
 		slot = vec_add(&f->birth.forks);
 		if (!slot)

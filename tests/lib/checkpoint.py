@@ -69,8 +69,11 @@ def maps_of(pid):
         bounds, _, rest = line.partition(' ')
         start, end = bounds.split('-')
         # the kernel keeps equal anonymous neighbours apart by how they came to be; nobody can tell
-        if merged and merged[-1][1] == start and merged[-1][2] == rest and ' 00:00 0' in rest:
-            merged[-1][1] = end
+        # (without address randomisation the heap follows the program's own variables)
+        plain = rest.replace('[heap]', '').rstrip()
+        if merged and merged[-1][1] == start and ' 00:00 0' in rest and plain in (
+                merged[-1][2].rstrip(), merged[-1][2].replace('[heap]', '').rstrip()):
+            merged[-1][1:] = end, rest
         else:
             merged.append([start, end, rest])
     return '\n'.join(f'{a}-{b} {c}' for a, b, c in merged)

@@ -366,64 +366,132 @@ static int maps_alone_setup(void)
 static struct {
 	size_t size;
 	unsigned char *p;
-	struct station *station;
+	struct station *station, *second;
+	long shared_kib;
 } cow;
 
-enum { COW_PARENT = 3, COW_CHILD = 5, COW_BOTH = 7 };
+enum { COW_PARENT = 3, COW_CHILD = 5, COW_BOTH = 7, COW_DROPPED = 9, COW_GRANDCHILD = 11 };
+enum { COW_MORE = 16 };
 
-/* Page i was written after the fork by the parent, the child, both (with different bytes), or
- * nobody. */
-static void cow_write(int who, uint64_t seed)
+/* Page i was written after the fork by the parent, the child, both (with different bytes), the
+ * grandchild, or nobody; some pages the child has thrown away. */
+static void cow_write(int who, int too, uint64_t seed)
 {
 	for (size_t page = 0; page < cow.size / PAGE; page++)
-		if (page % 16 == (size_t)who || page % 16 == COW_BOTH)
+		if (page % 16 == (size_t)who || page % 16 == (size_t)too)
 			pattern_fill(cow.p + page * PAGE, PAGE, seed + page);
 }
 
-static int cow_check(int who, uint64_t seed, const char *name)
+static int cow_check(bool (*mine)(size_t page), bool child, uint64_t seed, const char *name)
 {
-	for (size_t page = 0; page < cow.size / PAGE; page++) {
-		bool mine = page % 16 == (size_t)who || page % 16 == COW_BOTH;
-		size_t at = pattern_differs(cow.p + page * PAGE, PAGE, (mine ? seed : 800) + page);
+	static const unsigned char zeros[PAGE];
 
-		if (at < PAGE)
+	for (size_t page = 0; page < cow.size / PAGE; page++) {
+		const unsigned char *at = cow.p + page * PAGE;
+		uint64_t s = mine(page) ? seed : child && page % 16 == COW_BOTH ? 9000 : 800;
+
+		if (child && page % 16 == COW_CHILD)
+			s = 9000;
+		if (child && page % 16 == COW_DROPPED) {
+			if (memcmp(at, zeros, PAGE))
+				return fail("%s: page %zu is there again", name, page);
+		} else if (pattern_differs(at, PAGE, s + page) < PAGE) {
 			return fail("%s: page %zu (%s) changed", name, page,
-				    mine ? "own" : "shared");
+				    mine(page) ? "own" : "shared");
+		}
 	}
 	return WL_OK;
 }
 
-static int cow_child_verify(void *arg)
+static bool cow_of_parent(size_t page)
 {
-	return cow_check(COW_CHILD, 9000, "child");
+	return page % 16 == COW_PARENT || page % 16 == COW_BOTH;
 }
 
+static bool cow_of_child(size_t page)
+{
+	return page % 16 == COW_CHILD || page % 16 == COW_BOTH;
+}
+
+static bool cow_of_grandchild(size_t page)
+{
+	return page % 16 == COW_GRANDCHILD;
+}
+
+static int cow_grandchild_verify(void *arg)
+{
+	int r = cow_check(cow_of_grandchild, true, 70000, "grandchild");
+
+	return r == WL_OK ? pattern_check(cow.p + cow.size, COW_MORE * PAGE, 60, "inherited page")
+			  : r;
+}
+
+static void cow_grandchild(void *arg)
+{
+	cow_write(COW_GRANDCHILD, -1, 70000);
+	station_serve(cow.second, cow_grandchild_verify, NULL);
+}
+
+static int cow_child_verify(void *arg)
+{
+	int r = cow_check(cow_of_child, true, 9000, "child");
+
+	if (r == WL_OK)
+		r = pattern_check(cow.p + cow.size, COW_MORE * PAGE, 60, "page of the child's own");
+	return r == WL_OK ? station_ask(cow.second, "grandchild") : r;
+}
+
+/* The child's area is larger than the parent's: the kernel makes one of both parts. */
 static void cow_child(void *arg)
 {
-	cow_write(COW_CHILD, 9000);
+	unsigned char *more = cow.p + cow.size;
+
+	cow_write(COW_CHILD, COW_BOTH, 9000);
+	for (size_t page = COW_DROPPED; page < cow.size / PAGE; page += 16)
+		madvise(cow.p + page * PAGE, PAGE, MADV_DONTNEED);
+	if (mmap(more, COW_MORE * PAGE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != more)
+		_exit(1);
+	pattern_fill(more, COW_MORE * PAGE, 60);
+	if (child_start(cow_grandchild, NULL) < 0)
+		_exit(1);
 	station_serve(cow.station, cow_child_verify, NULL);
+}
+
+static long cow_shared_kib(void)
+{
+	return smaps_field(cow.p, "Shared_Dirty") + smaps_field(cow.p, "Shared_Clean");
 }
 
 static int cow_setup(void)
 {
 	cow.size = size_param();
-	cow.p = map_anon(cow.size, PROT_READ | PROT_WRITE);
-	cow.station = stations_new(1);
-	if (!cow.p || !cow.station)
+	cow.p = map_anon(cow.size + COW_MORE * PAGE, PROT_READ | PROT_WRITE);
+	cow.station = stations_new(2);
+	if (!cow.p || !cow.station || munmap(cow.p + cow.size, COW_MORE * PAGE) < 0)
 		return fail_errno("mmap");
+	cow.second = cow.station + 1;
 	for (size_t page = 0; page < cow.size / PAGE; page++)
 		pattern_fill(cow.p + page * PAGE, PAGE, 800 + page);
 	if (child_start(cow_child, NULL) < 0)
 		return fail_errno("fork");
-	cow_write(COW_PARENT, 90000);
-	return station_ask(cow.station, "child");
+	cow_write(COW_PARENT, COW_BOTH, 90000);
+	if (station_ask(cow.station, "child") != WL_OK)
+		return WL_FAIL;
+	cow.shared_kib = cow_shared_kib();
+	return WL_OK;
 }
 
 static int cow_verify(void)
 {
-	int r = cow_check(COW_PARENT, 90000, "parent");
+	int r = cow_check(cow_of_parent, false, 90000, "parent");
 
-	return r == WL_OK ? station_ask(cow.station, "child") : r;
+	if (r == WL_OK)
+		r = station_ask(cow.station, "child");
+	if (r == WL_OK && cow_shared_kib() != cow.shared_kib)
+		return fail("%ld KiB are shared with the child, were %ld", cow_shared_kib(),
+			    cow.shared_kib);
+	return r;
 }
 
 /* ---- heap: in a child that calls no malloc(3), so that nobody else moves the break ---- */
