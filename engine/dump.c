@@ -326,6 +326,7 @@ static int write_inventory(struct dump *d, struct err *err)
 	e.dump_uptime = (uint64_t)up.tv_sec * 1000000 + (uint64_t)up.tv_nsec / 1000;
 	e.has_network_lock_method = true;
 	e.network_lock_method = 3; /* skip: nothing was locked */
+	e.has_tcp_close = e.tcp_close = d->opts->tcp_close;
 	e.plugins_entry = &plugins;
 	if (image_add(image_get(d->images, IMG_INVENTORY, "inventory.img"), &e.base) < 0)
 		return err_nomem(err);

@@ -131,8 +131,6 @@ int op_refuse_options(const struct ckpt_options *opts, bool for_dump, struct err
 		{ "--lazy-pages", opts->lazy_pages },
 		{ "--stream", opts->stream },
 		{ "--link-remap", opts->link_remap },
-		{ "--tcp-established", opts->tcp_established },
-		{ "--tcp-close", opts->tcp_close },
 		{ "--force-irmap", opts->force_irmap },
 		{ "--unprivileged", opts->unprivileged },
 		{ "--file-validation buildid", opts->file_validation_buildid },

@@ -62,10 +62,9 @@ static int read_inventory(struct restore *r, struct err *err)
 	if (e->lsmtype != LSMTYPE__NO_LSM && e->has_lsmtype)
 		log_warn(r->log, "the images have labels of a security module, ignoring those of "
 				 "unconfined tasks");
-	if (e->has_tcp_close && e->tcp_close)
-		return err_refuse(err,
-				  "'inventory.img': connections closed by --tcp-close cannot be "
-				  "restored yet");
+	if (e->has_tcp_close && e->tcp_close && !r->opts->tcp_close)
+		return err_usage(err, "the dump was made with --tcp-close, and the restore needs "
+				      "that option as well");
 	r->root_cg_set = e->root_cg_set;
 	ns_set_read_ids(&r->host_ns, e->root_ids);
 	return 0;

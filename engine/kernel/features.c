@@ -102,7 +102,7 @@ const struct kernel_feature kernel_features[] = {
 	OPTIONAL("ipv6_freebind", probe_ipv6_freebind,
 		 "sockets bound to IPv6 addresses that are not there"),
 	LATER("tcp_half_closed", probe_nothing, "TCP connections"),
-	LATER("net_diag_raw", probe_nothing, "raw sockets"),
+	OPTIONAL("net_diag_raw", probe_nothing, "nothing: /proc tells about raw sockets as well"),
 	LATER("nsid", probe_nothing, "network devices"),
 	LATER("link_nsid", probe_nothing, "network devices with a peer in another namespace"),
 	OPTIONAL("external_net_ns", probe_nothing, "network namespaces given by the caller"),

@@ -9,6 +9,9 @@
 #include "engine/base/arena.h"
 #include "engine/base/err.h"
 
+struct nlattr;
+struct nlmsghdr;
+
 struct unix_diag {
 	uint32_t ino;
 	uint32_t peer; /* inode number of the other end, 0 if it has none or is not accepted yet */
@@ -37,4 +40,81 @@ const struct unix_diag *diag_unix_find(const struct unix_diags *all, uint32_t in
 
 /* A netlink socket of that protocol inside the namespace. */
 int diag_netlink_in(int netns_fd, int protocol, struct err *err)
+	__attribute__((warn_unused_result));
+
+/*
+ * Takes one message of an answer, or, with h == NULL, forgets those before: the answer begins
+ * (again). 0 or -errno.
+ */
+typedef int (*diag_take_fn)(void *arg, const struct nlmsghdr *h);
+
+/*
+ * Sends a dump request to a socket of diag_netlink_in() and takes the answer; asks again if sockets
+ * came and went meanwhile. 0 or -errno; -ENOENT: the kernel has no answers for this protocol.
+ */
+int diag_dump(int sk, const void *request, size_t len, diag_take_fn take, void *arg)
+	__attribute__((warn_unused_result));
+
+/* The attribute at that offset of a message, which moves on; NULL at the end. */
+const struct nlattr *diag_next_attr(const struct nlmsghdr *h, size_t *at);
+
+/* An internet socket; ports in host order, addresses as the kernel has them. */
+struct diag_inet {
+	uint32_t ino;
+	uint8_t state, shutdown;
+	uint16_t src_port, dst_port;
+	uint32_t src[4], dst[4];
+};
+
+struct diag_inets {
+	const struct diag_inet *v;
+	size_t n;
+};
+
+/* Lists those of a family and protocol that are bound or connected. */
+int diag_inet(struct arena *a, int netns_fd, int family, int protocol, struct diag_inets *ret,
+	      struct err *err) __attribute__((warn_unused_result));
+
+struct diag_packet_member {
+	uint32_t ifindex, count;
+	uint16_t type, alen;
+	uint8_t addr[32];
+};
+
+struct diag_packet_ring {
+	uint32_t block_size, block_nr, frame_size, frame_nr, retire_tmo, sizeof_priv, features;
+};
+
+struct diag_packet {
+	uint32_t ino;
+	uint8_t type;
+	uint16_t protocol;						   /* in host order */
+	uint32_t ifindex, version, reserve, copy_thresh, timestamp, flags; /* flags: PDI_* */
+	size_t n_members;
+	const struct diag_packet_member *members;
+	bool has_fanout, has_rx, has_tx;
+	struct diag_packet_ring rx, tx;
+};
+
+struct diag_packets {
+	const struct diag_packet *v;
+	size_t n;
+};
+
+int diag_packet(struct arena *a, int netns_fd, struct diag_packets *ret, struct err *err)
+	__attribute__((warn_unused_result));
+
+struct diag_netlink {
+	uint32_t ino, flags; /* NDIAG_FLAG_* */
+	uint8_t state;
+	uint32_t dst_group;
+};
+
+struct diag_netlinks {
+	const struct diag_netlink *v;
+	size_t n;
+};
+
+/* Lists the bound ones of all protocols. */
+int diag_netlink(struct arena *a, int netns_fd, struct diag_netlinks *ret, struct err *err)
 	__attribute__((warn_unused_result));

@@ -11,6 +11,8 @@
 #include <sys/time.h>
 
 #include "engine/base/cleanup.h"
+#include "engine/files/kind.h"
+#include "engine/sockets/more-opts.h"
 #include "proto/sockets.pb-c.h"
 
 #ifndef SO_BUF_LOCK
@@ -63,8 +65,16 @@ static int get(int sk, int name, const char *text, void *val, socklen_t len, str
 static int set(int sk, int name, const char *text, const void *val, socklen_t len, struct err *err)
 {
 	if (setsockopt(sk, SOL_SOCKET, name, val, len) < 0)
-		return err_sys(err, -errno, "setting %s", text);
+		return sockopts_failed(err, -errno, text);
 	return 0;
+}
+
+int sockopts_failed(struct err *err, int r, const char *option)
+{
+	err_sys(err, r, "setting %s", option);
+	if (r == -EPERM)
+		err_hint(err, "this needs CAP_NET_ADMIN over the network namespace");
+	return r;
 }
 
 /* ---- dump ---- */
@@ -135,13 +145,19 @@ static int capture_device(struct dump *d, int sk, SkOptsEntry *e, struct err *er
 }
 
 /* SO_GET_FILTER counts in instructions, not in bytes. */
-static int capture_filter(struct dump *d, int sk, SkOptsEntry *e, struct err *err)
+static int capture_filter(struct dump *d, struct file_ref *ref, SkOptsEntry *e, struct err *err)
 {
 	cleanup_free struct sock_filter *f = NULL;
 	socklen_t n = 0, i;
+	int sk = ref->lfd;
 
-	if (getsockopt(sk, SOL_SOCKET, SO_GET_FILTER, NULL, &n) < 0)
-		return err_sys(err, -errno, "reading the socket's filter");
+	if (getsockopt(sk, SOL_SOCKET, SO_GET_FILTER, NULL, &n) < 0) {
+		if (errno != EACCES)
+			return err_sys(err, -errno, "reading the socket's filter");
+		dump_refuse(d, ref->task, "%s: '%s' has a filter that is an eBPF program",
+			    ref->what, ref->facts.link);
+		return KIND_UNSUPPORTED;
+	}
 	if (!n)
 		return 0;
 	f = calloc(n, sizeof(*f));
@@ -157,11 +173,12 @@ static int capture_filter(struct dump *d, int sk, SkOptsEntry *e, struct err *er
 	return 0;
 }
 
-int sockopts_capture(struct dump *d, int sk, int family, SkOptsEntry **ret, struct err *err)
+int sockopts_capture(struct dump *d, struct file_ref *ref, const struct sk_ident *who,
+		     SkOptsEntry **ret, struct err *err)
 {
 	SkOptsEntry *e = arena_alloc(&d->arena, sizeof(*e));
 	struct linger linger = { 0 };
-	int r;
+	int sk = ref->lfd, r;
 
 	if (!e)
 		return err_nomem(err);
@@ -169,7 +186,7 @@ int sockopts_capture(struct dump *d, int sk, int family, SkOptsEntry **ret, stru
 	*ret = e;
 	r = capture_sizes(sk, e, err);
 	if (r == 0)
-		r = capture_numbers(sk, family, e, err);
+		r = capture_numbers(sk, who->family, e, err);
 	if (r == 0)
 		r = get(sk, SO_LINGER, "SO_LINGER", &linger, sizeof(linger), err);
 	if (r == 0 && linger.l_onoff) {
@@ -178,12 +195,15 @@ int sockopts_capture(struct dump *d, int sk, int family, SkOptsEntry **ret, stru
 	}
 	if (r == 0)
 		r = capture_device(d, sk, e, err);
-	return r == 0 ? capture_filter(d, sk, e, err) : r;
+	if (r == 0)
+		r = more_opts_capture(d, sk, who, e, err);
+	return r == 0 ? capture_filter(d, ref, e, err) : r;
 }
 
 /* ---- restore ---- */
 
-int sockopts_check(uint32_t file_id, const SkOptsEntry *e, struct err *err)
+int sockopts_check(uint32_t file_id, const struct sk_ident *who, const SkOptsEntry *e,
+		   struct err *err)
 {
 	if (e->so_sndbuf > INT_MAX || e->so_rcvbuf > INT_MAX)
 		return err_image(err,
@@ -197,7 +217,7 @@ int sockopts_check(uint32_t file_id, const SkOptsEntry *e, struct err *err)
 				 e->n_so_filter);
 	if (e->so_snd_tmo_usec > 999999 || e->so_rcv_tmo_usec > 999999)
 		return err_image(err, "file %u: timeouts of a socket are out of range", file_id);
-	return 0;
+	return more_opts_check(file_id, who, e, err);
 }
 
 /* The kernel doubles what is asked for, and tells the double. */
@@ -274,6 +294,29 @@ static int restore_filter(int sk, const SkOptsEntry *e, struct err *err)
 	return set(sk, SO_ATTACH_FILTER, "SO_ATTACH_FILTER", &prog, sizeof(prog), err);
 }
 
+static int restore_device(int sk, const SkOptsEntry *e, struct err *err)
+{
+	char now[IFNAMSIZ] = "";
+	socklen_t len = sizeof(now);
+
+	if (!e->so_bound_dev || !e->so_bound_dev[0])
+		return 0;
+	if (getsockopt(sk, SOL_SOCKET, SO_BINDTODEVICE, now, &len) == 0 &&
+	    strncmp(now, e->so_bound_dev, sizeof(now)) == 0)
+		return 0;
+	if (set(sk, SO_BINDTODEVICE, "SO_BINDTODEVICE", e->so_bound_dev,
+		(socklen_t)strlen(e->so_bound_dev), err) < 0)
+		return err_wrap(err, err->code, "binding a socket to device '%s'", e->so_bound_dev);
+	return 0;
+}
+
+int sockopts_restore_early(int sk, const SkOptsEntry *e, struct err *err)
+{
+	int r = restore_device(sk, e, err);
+
+	return r == 0 ? more_opts_restore(sk, e, MORE_OPTS_EARLY, err) : r;
+}
+
 int sockopts_restore(int sk, const SkOptsEntry *e, struct err *err)
 {
 	int r = restore_sizes(sk, e, err);
@@ -285,10 +328,13 @@ int sockopts_restore(int sk, const SkOptsEntry *e, struct err *err)
 
 		r = set(sk, SO_LINGER, "SO_LINGER", &linger, sizeof(linger), err);
 	}
-	if (r == 0 && e->so_bound_dev && e->so_bound_dev[0])
-		r = set(sk, SO_BINDTODEVICE, "SO_BINDTODEVICE", e->so_bound_dev,
-			(socklen_t)strlen(e->so_bound_dev), err);
-	return r == 0 ? restore_filter(sk, e, err) : r;
+	if (r == 0)
+		r = restore_device(sk, e, err);
+	if (r == 0)
+		r = more_opts_restore(sk, e, MORE_OPTS_USUAL, err);
+	if (r == 0)
+		r = restore_filter(sk, e, err);
+	return r == 0 ? more_opts_restore(sk, e, MORE_OPTS_LAST, err) : r;
 }
 
 int sockopts_make_room(int sk, struct err *err)

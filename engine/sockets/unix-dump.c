@@ -22,6 +22,7 @@
 #include "engine/files/kinds.h"
 #include "engine/ns/ns.h"
 #include "engine/sockets/diag.h"
+#include "engine/sockets/socket-ns.h"
 #include "engine/sockets/sockopts.h"
 #include "engine/sockets/unix-priv.h"
 #include "proto/files.pb-c.h"
@@ -77,23 +78,13 @@ static bool in_tree(const struct dump_unix *all, uint32_t ino)
 	return bsearch(&ino, all->in_tree, all->n_in_tree, sizeof(ino), by_number);
 }
 
-/* A socket stays in the network namespace where it was made, also when its owner has left that. */
 static int ask_kernel(struct dump *d, struct file_ref *ref, struct dump_unix *all, struct err *err)
 {
-	cleanup_fd int ns = ioctl(ref->lfd, SIOCGSKNS);
-	struct stat st;
-	int r;
+	cleanup_fd int ns = -EBADF;
+	int r = socket_open_ns(d, ref, &ns, err);
 
-	if (ns < 0 || fstat(ns, &st) < 0)
-		return err_sys(err, -errno, "opening the network namespace of a socket");
-	if (st.st_ino != d->root_ns.ino[NS_NET]) {
-		dump_refuse(d, ref->task,
-			    "%s: '%s' belongs to another network namespace than the tree",
-			    ref->what, ref->facts.link);
-		return KIND_UNSUPPORTED;
-	}
-	if (all->asked)
-		return 0;
+	if (r != 0 || all->asked)
+		return r;
 	r = diag_unix(&d->arena, ns, &all->list, err);
 	all->asked = r == 0;
 	return r;
@@ -493,7 +484,8 @@ int unix_capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err
 	fill(d, ref, sk, e);
 	r = files_capture_fown(d, ref, &e->fown, err);
 	if (r == 0)
-		r = sockopts_capture(d, ref->lfd, AF_UNIX, &e->opts, err);
+		r = sockopts_capture(d, ref, &(struct sk_ident){ AF_UNIX, sk->type, 0, false },
+				     &e->opts, err);
 	if (r == 0 && e->name.len && e->name.data[0])
 		r = capture_path(d, ref, e, err);
 	if (r == 0)

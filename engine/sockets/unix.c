@@ -56,7 +56,8 @@ static int check_entry(const struct file_obj *obj, const UnixSkEntry *e, struct 
 		return err_image(err, "a unix socket with a peek offset of %d", e->peek_off);
 	if (e->backlog > INT32_MAX)
 		return err_image(err, "a unix socket with a backlog of %u", e->backlog);
-	if (sockopts_check(obj->id, e->opts, err) < 0)
+	if (sockopts_check(obj->id, &(struct sk_ident){ AF_UNIX, (int)e->type, 0, false }, e->opts,
+			   err) < 0)
 		return err->code;
 	return files_check_fown(obj, e->fown, err);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The small files of a task: limits, children, timers, cgroup, locks. Every parser sees every
- * input. */
+/* The small files of a task: limits, children, timers, cgroup, locks, net. Every parser sees
+ * every input. */
 #include <assert.h>
 
-#include "engine/base/proctext.h"
+#include "engine/base/proctext-net.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -15,6 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct proc_limits limits;
 	struct proc_pids pids;
 	struct proc_lock lock;
+	struct proc_groups groups;
+	struct proc_inets inets;
 
 	proc_limits_parse(text, size, &limits);
 	if (proc_children_parse(text, size, &pids) == 0)
@@ -30,5 +32,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	while (proc_locks_next(&c, &lock) > 0)
 		;
+	if (proc_igmp_parse(text, size, &groups) == 0)
+		vec_free(&groups);
+	if (proc_igmp6_parse(text, size, &groups) == 0)
+		vec_free(&groups);
+	if (proc_inets_parse(text, size, &inets) == 0)
+		vec_free(&inets);
 	return 0;
 }
