@@ -72,6 +72,14 @@ struct task_birth {
 	pid_t dead_group;  /* it makes this group in place of a dead leader, for all its members */
 };
 
+/* A table that tasks may share; see task/sharing.h. */
+struct task_table {
+	uint32_t carry;	  /* it is handed on while the tree is forked; 0: nobody shares it */
+	bool stays;	  /* by one who keeps it */
+	bool first, last; /* of those who keep it, in the order of tasks; both if it is not shared
+			   */
+};
+
 struct restore_task {
 	struct restore_task *parent; /* NULL: root of the tree */
 	size_t index;
@@ -86,7 +94,7 @@ struct restore_task {
 	struct task_birth birth;
 	VEC(struct restore_fd) fds;
 	struct file_obj *exe, *cwd, *root;
-	bool first_owner_of_table; /* others share its descriptor table */
+	struct task_table files, dirs; /* descriptors; directories and umask */
 	struct scratch scratch;
 	struct page_map *pages;
 	struct inherited *inherited; /* for each area; NULL: none */

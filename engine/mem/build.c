@@ -448,8 +448,10 @@ int mem_build_program(struct restore *r, struct restore_task *task, struct err *
 	for (i = 0; i < task->mm->n_vmas; i++)
 		put_attributes(task, i, p);
 	put_mm_map(r, task, p);
-	prog_syscall(p, "closing the engine's descriptors", PROG_STOP, SYS_close_range,
-		     PN(r->fd_base), PN(~0u), PN(0));
+	/* those who share the table need them until they are finished as well */
+	if (task->files.last)
+		prog_syscall(p, "closing the engine's descriptors", PROG_STOP, SYS_close_range,
+			     PN(r->fd_base), PN(~0u), PN(0));
 	return p->broken ? err_nomem(err) : 0;
 }
 

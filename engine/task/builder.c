@@ -26,6 +26,7 @@
 #include "engine/ns/ns.h"
 #include "engine/task/builder-run.h"
 #include "engine/task/plan.h"
+#include "engine/task/sharing.h"
 #include "mounts/mounts.h"
 
 static int futex_wait(uint32_t *word, uint32_t value)
@@ -111,7 +112,7 @@ static pid_t clone_helper(struct restore *r, const struct restore_task *h)
 
 	errno = EAGAIN;
 	while (number) {
-		pid = builder_clone(0, number);
+		pid = builder_clone(share_clone_flags(h->birth.forker, h), number);
 		if (pid >= 0 || errno != EEXIST)
 			break;
 		number = plan_free_pid(r, number);
@@ -121,7 +122,8 @@ static pid_t clone_helper(struct restore *r, const struct restore_task *h)
 
 static int fork_one(struct restore *r, struct restore_task *child, struct err *err)
 {
-	pid_t pid = child->ns_pid ? builder_clone(0, child->ns_pid) : clone_helper(r, child);
+	uint64_t flags = share_clone_flags(child->birth.forker, child);
+	pid_t pid = child->ns_pid ? builder_clone(flags, child->ns_pid) : clone_helper(r, child);
 
 	if (pid == 0)
 		builder_main(r, child);
@@ -361,8 +363,11 @@ static int enter_places(struct restore *r, struct restore_task *task, struct err
 
 	if (n < 0 || task->dead)
 		return n;
-	n = restore_files_enter(r, task, err);
-	return n == 0 ? restore_files_place(r, task, err) : n;
+	n = share_leave(task, err);
+	/* of a shared table, one does the work */
+	if (n == 0 && task->dirs.first)
+		n = restore_files_enter(r, task, err);
+	return n == 0 && task->files.first ? restore_files_place(r, task, err) : n;
 }
 
 /* It has founded its group, and the members have joined: now it can go to another one. */

@@ -8,6 +8,7 @@
 
 #include "engine/task/attr.h"
 #include "engine/task/plan.h"
+#include "engine/task/sharing.h"
 #include "proto/core.pb-c.h"
 #include "proto/task.pb-c.h"
 
@@ -144,7 +145,9 @@ int tree_load(struct restore *r, struct err *err)
 		n = err_image(err, "image 'pstree.img' is empty");
 	if (n == 0 && r->tasks.v[0]->dead)
 		n = err_image(err, "image 'pstree.img': the root task is dead");
-	return n == 0 ? tree_plan(r, err) : n;
+	if (n == 0)
+		n = tree_plan(r, err);
+	return n == 0 ? share_load(r, err) : n;
 }
 
 int tree_check_attrs(struct restore *r, struct err *err)

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The shape of the tree: what cannot be kept of it, and pstree.img, ids-*.img, core-*.img. */
 #include <errno.h>
+#include <linux/kcmp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include "engine/base/cleanup.h"
 #include "engine/task/history.h"
+#include "engine/task/sharing.h"
 #include "engine/task/task.h"
 #include "proto/core.pb-c.h"
 #include "proto/task.pb-c.h"
@@ -53,6 +58,32 @@ static void check_leaders(struct dump *d, const struct dump_task *t)
 			    t->ns_pgid);
 }
 
+/* A table that is shared must be had by forking: one way or the other, as a restore will do it. */
+static int check_tables(struct dump *d, const struct history *h, bool files, struct err *err)
+{
+	cleanup_free struct share_node *nodes = calloc(h->births.n + 1, sizeof(*nodes));
+	size_t i, at = 0;
+	int r;
+
+	if (!nodes)
+		return err_nomem(err);
+	for (i = 0; i < h->births.n; i++) {
+		const struct dump_task *t = i < d->tasks.n ? d->tasks.v[i] : NULL;
+
+		nodes[i].forker = h->births.v[i].forker;
+		if (t && t->state != TASK_DEAD)
+			nodes[i].group = files ? t->files_id : t->fs_id;
+	}
+	r = share_plan(nodes, h->births.n, &at);
+	if (r == SHARE_CROSSES)
+		dump_refuse(
+			d, at < d->tasks.n ? d->tasks.v[at] : NULL,
+			"tasks around it share two tables of %s in a way that no order of forks "
+			"gives again",
+			files ? "descriptors" : "directories");
+	return r < 0 ? err_nomem(err) : 0;
+}
+
 /* Whether a restore can give everybody its parent and its session. */
 static int check_history(struct dump *d, struct err *err)
 {
@@ -82,6 +113,10 @@ static int check_history(struct dump *d, struct err *err)
 			    "a restore cannot make again",
 			    t->ns_sid);
 	}
+	if (r == 0)
+		r = check_tables(d, &h, true, err);
+	if (r == 0)
+		r = check_tables(d, &h, false, err);
 	history_done(&h);
 	return r < 0 ? err_nomem(err) : 0;
 }
@@ -101,17 +136,32 @@ static void check_sharing(struct dump *d, const struct dump_task *t)
 				"it shares its memory with %s (vfork or CLONE_VM), which cannot "
 				"be kept",
 				dump_task_name(d, *o));
-		else if ((*o)->files_id == t->files_id)
+		else if ((*o)->sighand_id == t->sighand_id)
 			dump_refuse(d, t,
-				    "it shares its descriptor table with %s, which cannot be kept "
-				    "yet",
-				    dump_task_name(d, *o));
-		else if ((*o)->fs_id == t->fs_id || (*o)->sighand_id == t->sighand_id)
-			dump_refuse(d, t,
-				    "it shares its fs struct or signal handlers with %s, which "
-				    "cannot be kept yet",
+				    "it shares its signal handlers with %s, which cannot be kept",
 				    dump_task_name(d, *o));
 	}
+}
+
+/* A thread can have left the tables of its process. */
+static int check_thread_tables(struct dump *d, const struct dump_task *t, struct err *err)
+{
+	size_t i;
+
+	for (i = 1; i < t->threads.n; i++) {
+		pid_t tid = t->threads.v[i]->t.tid;
+		long files = syscall(SYS_kcmp, t->pid, tid, KCMP_FILES, 0, 0);
+		long fs = syscall(SYS_kcmp, t->pid, tid, KCMP_FS, 0, 0);
+
+		if (files < 0 || fs < 0)
+			return err_sys(err, -errno, "comparing thread %d with its process", tid);
+		if (files || fs)
+			dump_refuse(d, t,
+				    "thread %d has a table of %s of its own, which cannot "
+				    "be kept yet",
+				    tid, files ? "descriptors" : "directories");
+	}
+	return 0;
 }
 
 static void check_threads(struct dump *d, const struct dump_task *t)
@@ -135,7 +185,6 @@ static void check_threads(struct dump *d, const struct dump_task *t)
 int tree_check(struct dump *d, struct err *err)
 {
 	struct dump_task **t;
-
 	size_t before = d->refusals.n;
 	int r = 0;
 
@@ -148,6 +197,8 @@ int tree_check(struct dump *d, struct err *err)
 			continue;
 		check_threads(d, *t);
 		check_sharing(d, *t);
+		if (r == 0)
+			r = check_thread_tables(d, *t, err);
 	}
 	return r;
 }

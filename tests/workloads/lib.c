@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -332,16 +333,23 @@ static size_t n_children;
 
 pid_t child_start(void (*run)(void *arg), void *arg)
 {
+	return child_clone(0, run, arg);
+}
+
+pid_t child_clone(unsigned long flags, void (*run)(void *arg), void *arg)
+{
 	pid_t *grown = reallocarray(children, n_children + 1, sizeof(*children));
 	pid_t pid;
 
 	if (!grown)
 		return -1;
 	children = grown;
-	pid = fork();
+	pid = flags ? (pid_t)syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0) : fork();
 	if (pid == 0) {
 		n_children = 0;
-		frame_in_child();
+		/* what is closed in a shared table is closed for all */
+		if (!(flags & CLONE_FILES))
+			frame_in_child();
 		run(arg);
 		_exit(0);
 	}

@@ -30,6 +30,7 @@ const struct workload *const workload_groups[] = {
 	inet_more_workloads,
 	many_workloads,
 	unix_scm_workloads,
+	table_workloads,
 	NULL,
 };
 

@@ -119,6 +119,8 @@ int station_ask(struct station *s, const char *who);
 /* Forks a child that runs run(arg) and then exits. The frame kills and reaps it at the end. -1 on
  * failure. */
 pid_t child_start(void (*run)(void *arg), void *arg);
+/* The same with flags of clone(2): CLONE_FILES, CLONE_FS, CLONE_PARENT. */
+pid_t child_clone(unsigned long flags, void (*run)(void *arg), void *arg);
 /* The frame forgets a child that was reaped. */
 void child_forget(pid_t pid);
 
