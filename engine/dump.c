@@ -19,6 +19,7 @@
 #include "engine/mem/mem.h"
 #include "engine/ns/ns.h"
 #include "engine/op.h"
+#include "engine/sockets/tcp.h"
 #include "engine/stats.h"
 #include "engine/task/attr.h"
 #include "engine/task/task.h"
@@ -286,6 +287,19 @@ static int step_metadata(void *ctx, struct err *err)
 	return r == 0 ? tree_write(d, err) : r;
 }
 
+/* From here on peers get no answers; so it comes when all that could be refused has been. */
+static int step_connections(void *ctx, struct err *err)
+{
+	return tcp_dump(ctx, err);
+}
+
+static void undo_connections(void *ctx, bool failed)
+{
+	struct dump *d = ctx;
+
+	tcp_release(d, failed || d->opts->leave_running || d->opts->leave_stopped);
+}
+
 static int step_pages(void *ctx, struct err *err)
 {
 	struct dump *d = ctx;
@@ -325,7 +339,8 @@ static int write_inventory(struct dump *d, struct err *err)
 	e.has_dump_uptime = true;
 	e.dump_uptime = (uint64_t)up.tv_sec * 1000000 + (uint64_t)up.tv_nsec / 1000;
 	e.has_network_lock_method = true;
-	e.network_lock_method = 3; /* skip: nothing was locked */
+	e.network_lock_method = (uint32_t)tcp_lock_method(d);
+	e.dump_criu_run_id = (char *)tcp_lock_id(d);
 	e.has_tcp_close = e.tcp_close = d->opts->tcp_close;
 	e.plugins_entry = &plugins;
 	if (image_add(image_get(d->images, IMG_INVENTORY, "inventory.img"), &e.base) < 0)
@@ -364,6 +379,7 @@ static const struct step dump_steps[] = {
 	{ "dumping namespaces", step_namespaces, NULL },
 	{ "asking the tasks", step_question, undo_question },
 	{ "dumping attributes", step_metadata, NULL },
+	{ "cutting off connections", step_connections, undo_connections },
 	{ "dumping memory", step_pages, NULL },
 	{ "writing images", step_commit, NULL },
 	{ "ending the dump", step_post, NULL },

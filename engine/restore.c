@@ -24,6 +24,8 @@
 #include "engine/mem/load.h"
 #include "engine/ns/ns.h"
 #include "engine/op.h"
+#include "engine/sockets/net-lock.h"
+#include "engine/sockets/tcp.h"
 #include "engine/stats.h"
 #include "engine/task/attr.h"
 #include "engine/task/builder.h"
@@ -66,6 +68,15 @@ static int read_inventory(struct restore *r, struct err *err)
 		return err_usage(err, "the dump was made with --tcp-close, and the restore needs "
 				      "that option as well");
 	r->root_cg_set = e->root_cg_set;
+	r->net_lock_method = e->has_network_lock_method ? e->network_lock_method
+							: NET_LOCK_IPTABLES;
+	r->net_lock_id = e->dump_criu_run_id ? e->dump_criu_run_id : "";
+	/* it becomes a word of what nft is told */
+	if (r->net_lock_method > NET_LOCK_SKIP || strlen(r->net_lock_id) > 64 ||
+	    r->net_lock_id[strspn(r->net_lock_id, "0123456789abcdefghijklmnopqrstuvwxyz"
+						  "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_")])
+		return err_image(err, "'inventory.img': network_lock_method or dump_criu_run_id is "
+				      "not valid");
 	ns_set_read_ids(&r->host_ns, e->root_ids);
 	return 0;
 }
@@ -229,7 +240,7 @@ static int step_fork(void *ctx, struct err *err)
 	int n = builders_fork(r, err);
 
 	clock_gettime(CLOCK_MONOTONIC, &r->times.forked);
-	return n;
+	return n == 0 ? tcp_adopt(r, err) : n;
 }
 
 static void undo_fork(void *ctx, bool failed)
@@ -272,6 +283,8 @@ static int step_finish(void *ctx, struct err *err)
 		n = write_pidfile(r, err);
 	if (n == 0)
 		n = op_notify(r->opts, "post-restore", root, err);
+	if (n == 0)
+		n = tcp_resume(r, err);
 	if (n < 0)
 		return n;
 	if (r->root_ns.id[NS_NET] != r->host_ns.id[NS_NET])

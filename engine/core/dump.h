@@ -26,6 +26,7 @@ struct VmaEntry;
 struct mount_tree;
 struct dump_files;
 struct dump_shmem;
+struct dump_tcp;
 struct dump_ghosts;
 struct dump_locks;
 struct dump_seccomp;
@@ -100,6 +101,7 @@ struct dump {
 	struct dump_ghosts *ghosts;
 	struct dump_locks *locks;
 	struct dump_seccomp *seccomp;
+	struct dump_tcp *tcp; /* NULL: no open connection is kept */
 	struct guardian *guardian;
 	struct cgroup_freezer *freezer;
 	VEC(pid_t) begun; /* threads seized before the thaw, 0 when taken over */

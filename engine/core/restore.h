@@ -132,6 +132,8 @@ struct restore {
 	int proc_fd;			   /* the host's /proc, also in builders */
 	int engine_pidfd; /* readable when the engine has died: builders then end */
 	uint32_t root_cg_set;
+	uint32_t net_lock_method; /* enum net_lock_method: how the dump cut off the network */
+	const char *net_lock_id;
 	uint64_t own_caps; /* permitted capabilities of the engine */
 	int null_fd;	   /* /dev/null at a number that builders see; 0: not needed */
 	int fd_base;	   /* lowest number of the engine's own descriptors in builders */

@@ -180,7 +180,7 @@ static const struct file_kind *kind_of(const struct fd_facts *facts)
 	return NULL;
 }
 
-static int write_file(struct dump *d, const FileEntry *fe, struct err *err)
+int files_write_entry(struct dump *d, const FileEntry *fe, struct err *err)
 {
 	if (image_add(image_get(d->images, IMG_FILES, "files.img"), &fe->base) < 0)
 		return err_nomem(err);
@@ -197,7 +197,9 @@ static int capture(struct dump *d, struct file_ref *ref, const struct file_kind 
 	fe.id = ref->id;
 	r = kind->capture(d, ref, &fe, err);
 	if (r == 0)
-		r = write_file(d, &fe, err);
+		r = files_write_entry(d, &fe, err);
+	if (r == KIND_WRITES_LATER)
+		r = 0;
 	return r < 0 ? err_wrap(err, r, "%s: %s ('%s')", dump_task_name(d, ref->task), ref->what,
 				ref->facts.link)
 		     : r;
@@ -452,7 +454,9 @@ int files_add_path(struct dump *d, struct dump_task *task, int opath_fd, const c
 	fe.id = ref.id;
 	r = kind->capture(d, &ref, &fe, err);
 	if (r == 0)
-		r = write_file(d, &fe, err);
+		r = files_write_entry(d, &fe, err);
+	if (r == KIND_WRITES_LATER)
+		r = 0;
 	return r < 0 ? err_wrap(err, r, "%s ('%s')", what, link) : 0;
 }
 

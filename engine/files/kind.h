@@ -71,7 +71,8 @@ struct file_obj {
 	bool inherited; /* given by the caller (--inherit-fd) instead of created */
 };
 
-enum { KIND_UNSUPPORTED = 1 };
+/* KIND_WRITES_LATER: the kind itself calls files_write_entry() when it knows all. */
+enum { KIND_UNSUPPORTED = 1, KIND_WRITES_LATER = 2 };
 
 struct file_kind {
 	const char *name;
@@ -194,6 +195,9 @@ int files_add_in_flight(struct dump *d, struct dump_task *task, int fd, const ch
  * duplicate of it. 0: there is none. Negative: what match() gave.
  */
 int files_search(struct dump *d, int (*match)(void *arg, int lfd), void *arg, uint32_t *ret_id);
+
+/* Adds an entry to files.img: for entries that a capture() left for later. */
+int files_write_entry(struct dump *d, const struct FileEntry *fe, struct err *err);
 
 /* An id for an entry of files.img that no descriptor stands for. */
 uint32_t files_new_id(struct dump *d);

@@ -101,7 +101,7 @@ const struct kernel_feature kernel_features[] = {
 	OPTIONAL("sockopt_buf_lock", probe_sockopt_buf_lock, "fixed buffer sizes of sockets"),
 	OPTIONAL("ipv6_freebind", probe_ipv6_freebind,
 		 "sockets bound to IPv6 addresses that are not there"),
-	LATER("tcp_half_closed", probe_nothing, "TCP connections"),
+	OPTIONAL("tcp_half_closed", probe_tcp_repair, "open TCP connections (--tcp-established)"),
 	OPTIONAL("net_diag_raw", probe_nothing, "nothing: /proc tells about raw sockets as well"),
 	LATER("nsid", probe_nothing, "network devices"),
 	LATER("link_nsid", probe_nothing, "network devices with a peer in another namespace"),
@@ -109,7 +109,8 @@ const struct kernel_feature kernel_features[] = {
 	LATER("newifindex", probe_nothing, "network devices under their numbers"),
 	LATER("nftables", probe_nothing, "nftables rules"),
 	LATER("has_ipt_legacy", probe_nothing, "iptables rules of the old interface"),
-	LATER("network_lock_nftables", probe_nothing, "locking the network by nftables"),
+	OPTIONAL("network_lock_nftables", probe_nft,
+		 "cutting off TCP connections with nft: iptables is used"),
 	{ 0 },
 };
 

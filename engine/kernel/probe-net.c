@@ -8,6 +8,7 @@
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -110,4 +111,32 @@ int probe_sock_diag_unix(void)
 		return 0;
 	/* the module of this family is not there */
 	return answer.error.error ? answer.error.error : 0;
+}
+
+/* The windows are what repair mode learned last (4.8); a FIN can be put into a queue since 4.10. */
+int probe_tcp_repair(void)
+{
+	cleanup_fd int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct tcp_repair_window w;
+	socklen_t len = sizeof(w);
+	int on = 1;
+
+	if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)) < 0 ||
+	    getsockopt(fd, IPPROTO_TCP, TCP_REPAIR_WINDOW, &w, &len) < 0)
+		return -errno;
+	return 0;
+}
+
+int probe_nft(void)
+{
+	static const char *const places[] = { "/usr/sbin/nft", "/usr/bin/nft", "/sbin/nft",
+					      "/bin/nft" };
+	cleanup_fd int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+
+	if (fd < 0)
+		return -errno;
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		if (access(places[i], X_OK) == 0)
+			return 0;
+	return -ENOENT;
 }

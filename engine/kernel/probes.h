@@ -61,8 +61,10 @@ int probe_ipv6_freebind(void);
 int probe_sk_ns(void);
 int probe_sk_unix_file(void);
 int probe_so_peek_off(void);
+int probe_nft(void);
 int probe_sock_diag_unix(void);
 int probe_sockopt_buf_lock(void);
+int probe_tcp_repair(void);
 
 /* Of something that nothing here needs a kernel's help for. */
 int probe_nothing(void);

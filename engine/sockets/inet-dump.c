@@ -321,13 +321,14 @@ static int check_tcp(struct dump *d, struct file_ref *ref, const struct look *l)
 	if (l->state == INET_CLOSE)
 		return check_closed(d, ref, l);
 	if (l->state != INET_LISTEN) {
-		if (d->opts->tcp_close)
+		if (d->opts->tcp_close || (d->opts->tcp_established && tcp_is_open(l->state)))
 			return 0;
-		return REFUSE(d, ref, l,
-			      "is a connection from %s to %s (state %u), which cannot be kept yet; "
-			      "hint: --tcp-close keeps it as a closed one",
-			      socket_text(l->who.family, l->src, l->src_port, a),
-			      socket_text(l->who.family, l->dst, l->dst_port, b), l->state);
+		return REFUSE(
+			d, ref, l,
+			"is a connection from %s to %s (state %u); hint: --tcp-established keeps "
+			"it, --tcp-close keeps it as a closed one",
+			socket_text(l->who.family, l->src, l->src_port, a),
+			socket_text(l->who.family, l->dst, l->dst_port, b), l->state);
 	}
 	if (l->pending && !d->opts->tcp_skip_in_flight)
 		return REFUSE(d, ref, l,
@@ -462,6 +463,11 @@ static int look_at(struct dump *d, struct file_ref *ref, struct look *l, struct 
 	return r;
 }
 
+static bool is_open(const struct look *l)
+{
+	return l->who.type == SOCK_STREAM && tcp_is_open(l->state);
+}
+
 int inet_capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err *err)
 {
 	InetSkEntry *e = arena_alloc(&d->arena, sizeof(*e));
@@ -483,5 +489,10 @@ int inet_capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err
 		r = sockopts_capture(d, ref, &l.who, &e->opts, err);
 	if (r == 0)
 		r = inet_opts_capture(d, ref->lfd, &l.who, e, err);
-	return r == 0 ? inet_groups_capture(d, ref, e, err) : r;
+	if (r == 0)
+		r = inet_groups_capture(d, ref, e, err);
+	if (r != 0 || !d->opts->tcp_established || d->opts->tcp_close || !is_open(&l))
+		return r;
+	r = tcp_note(d, ref, fe, err);
+	return r == 0 ? KIND_WRITES_LATER : r;
 }

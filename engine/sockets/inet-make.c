@@ -148,7 +148,7 @@ static bool is_icmp(const InetSkEntry *e)
  * An IPv6 address may be new on its device and still be tested for duplicates, and nobody but
  * free binders can have it then.
  */
-static int bind_once(const struct isk *s)
+int inet_bind(const struct isk *s)
 {
 	const InetSkEntry *e = s->e;
 	bool free_bind = e->ip_opts && e->ip_opts->freebind;
@@ -188,11 +188,11 @@ static int bind_socket(struct restore_inet *all, struct isk *s, struct err *err)
 
 	if (!has_address(e) || inet_is_connection(e))
 		return 0;
-	r = bind_once(s);
+	r = inet_bind(s);
 	if (r == -EADDRINUSE && share_port(all, s, false, err) == 0)
-		r = bind_once(s);
+		r = inet_bind(s);
 	if (r == -EADDRINUSE && share_port(all, s, true, err) == 0)
-		r = bind_once(s);
+		r = inet_bind(s);
 	if (r == 0)
 		return 0;
 	/* a connection that has ended tells its old port, but does not have it any more */
@@ -224,14 +224,21 @@ static int start_listening(struct restore_inet *all, struct isk *s, struct err *
 		     : 0;
 }
 
+int inet_connect(const struct isk *s)
+{
+	union address a;
+	socklen_t len = address_of(s->e, s->e->dst_addr, s->e->dst_port, &a);
+
+	return connect(s->fd, &a.any, len) < 0 ? -errno : 0;
+}
+
 /* A datagram socket has a peer whether anybody is there or not. */
 static int connect_socket(struct restore_inet *all, struct isk *s, struct err *err)
 {
 	const InetSkEntry *e = s->e;
 	int on = 1;
 	char text[SOCKET_TEXT_SIZE];
-	union address a;
-	socklen_t len;
+	int r;
 
 	if (e->type == SOCK_STREAM || e->state != INET_ESTABLISHED)
 		return 0;
@@ -239,11 +246,17 @@ static int connect_socket(struct restore_inet *all, struct isk *s, struct err *e
 	if (e->opts->so_broadcast &&
 	    setsockopt(s->fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on)) < 0)
 		return sockopts_failed(err, -errno, "SO_BROADCAST");
-	len = address_of(e, e->dst_addr, e->dst_port, &a);
-	if (connect(s->fd, &a.any, len) < 0)
-		return err_sys(err, -errno, "connecting a socket to %s",
+	r = inet_connect(s);
+	if (r < 0)
+		return err_sys(err, r, "connecting a socket to %s",
 			       socket_text((int)e->family, e->dst_addr, e->dst_port, text));
 	return 0;
+}
+
+/* After listeners: in repair mode a port may be had by others, but theirs must be free of it. */
+static int make_connection(struct restore_inet *all, struct isk *s, struct err *err)
+{
+	return s->stream.e ? tcp_make(s, err) : 0;
 }
 
 /* ---- 3. to 5. ---- */
@@ -267,6 +280,8 @@ static int shut_down(struct restore_inet *all, struct isk *s, struct err *err)
 {
 	int how = inet_is_connection(s->e) ? SHUT_RDWR : (int)s->e->shutdown - 1;
 
+	if (s->stream.e)
+		return 0;
 	if (!inet_is_connection(s->e) && (!s->e->has_shutdown || !s->e->shutdown))
 		return 0;
 	if (shutdown(s->fd, how) < 0 && errno != ENOTCONN)
@@ -290,7 +305,8 @@ static int make_and_bind(struct restore_inet *all, struct isk *s, struct err *er
 typedef int (*phase_fn)(struct restore_inet *all, struct isk *s, struct err *err);
 
 static const phase_fn phases[] = {
-	make_and_bind, start_listening, connect_socket, set_options, shut_down, stop_sharing,
+	make_and_bind, start_listening, make_connection, connect_socket,
+	set_options,   shut_down,	stop_sharing,
 };
 
 int inet_make_all(struct restore *r, struct restore_inet *all, struct err *err)

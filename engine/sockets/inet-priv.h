@@ -6,6 +6,7 @@
 #include "engine/core/restore.h"
 #include "engine/files/kind.h"
 #include "engine/sockets/sockopts.h"
+#include "engine/sockets/tcp.h"
 
 struct InetSkEntry;
 
@@ -20,7 +21,8 @@ struct isk {
 	struct isk *next;
 	struct file_obj *obj;
 	const struct InetSkEntry *e;
-	int fd;	     /* made along with the others and not taken yet */
+	int fd;			  /* made along with the others and not taken yet */
+	struct tcp_stream stream; /* of an open connection, else e is NULL */
 	bool shares; /* SO_REUSEADDR and SO_REUSEPORT are set for the time of binding */
 };
 
@@ -37,6 +39,10 @@ int inet_capture(struct dump *d, struct file_ref *ref, struct FileEntry *entry, 
 
 /* In the root builder: makes all sockets that are needed; fd of each is set then. */
 int inet_make_all(struct restore *r, struct restore_inet *all, struct err *err);
+
+/* bind(2) and connect(2) to the addresses of the image. 0 or -errno. */
+int inet_bind(const struct isk *s);
+int inet_connect(const struct isk *s);
 
 /* ---- inet-opts.c: options of IP and TCP that the message has fields for ---- */
 

@@ -3,9 +3,10 @@
  * Internet sockets: the kind, and loading of the images. inet-dump.c captures, inet-make.c makes
  * them again.
  *
- * TCP sockets that listen, or are not connected; open connections come back closed (--tcp-close) or
- * not at all. UDP, UDP-Lite, raw and ICMP sockets; unread packets are dropped with a warning, as
- * the network does it. Pending errors (SO_ERROR) cannot be put back.
+ * TCP sockets that listen, or are not connected; open connections come back as they were
+ * (--tcp-established, see tcp.h) or closed (--tcp-close). UDP, UDP-Lite, raw and ICMP sockets;
+ * unread packets are dropped with a warning, as the network does it. Pending errors (SO_ERROR)
+ * cannot be put back.
  */
 #include <errno.h>
 #include <net/if.h>
@@ -116,18 +117,28 @@ static int load(struct restore *r, struct file_obj *obj, struct err *err)
 	return 0;
 }
 
+static int load_connection(struct restore *r, struct isk *s, struct err *err)
+{
+	if (!tcp_is_open(s->e->state))
+		return err_image(err, "TCP connection %u is in state %u", s->e->ino, s->e->state);
+	if (r->opts->tcp_established)
+		return tcp_load(r, s->e, &s->stream, err);
+	err_refuse(err, "TCP connection %u is open (state %u)", s->e->ino, s->e->state);
+	err_hint(err, "--tcp-established restores it, --tcp-close as a closed one");
+	return -EOPNOTSUPP;
+}
+
 static int link_socket(struct restore *r, struct file_obj *obj, struct err *err)
 {
 	const InetSkEntry *e = obj->entry->isk;
+	int n;
 
 	if (files_is_inherited(r, obj))
 		return 0;
 	if (inet_is_connection(e) && e->state != INET_CLOSE && !r->opts->tcp_close) {
-		err_refuse(err,
-			   "TCP connection %u is open (state %u), which cannot be restored yet",
-			   e->ino, e->state);
-		err_hint(err, "--tcp-close restores it as a closed one");
-		return -EOPNOTSUPP;
+		n = load_connection(r, obj->state, err);
+		if (n < 0)
+			return n;
 	}
 	return socket_check_ns(r, e->has_ns_id, e->ns_id, err);
 }

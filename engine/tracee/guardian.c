@@ -222,40 +222,45 @@ static void undo_dirs(const struct guardian_shared *shared)
 		}
 }
 
-static void guard(struct guardian_shared *shared, int fd)
+static void undo_all(void *arg)
 {
+	struct guardian_shared *shared = arg;
 	uint32_t i;
+
+	undo_writes(shared, false);
+	for (i = 0; i < shared->n_scratch; i++)
+		undo_scratch(&shared->scratch[i]);
+	undo_writes(shared, true);
+	undo_dirs(shared);
+}
+
+static _Noreturn void guard(int fd, void (*fn)(void *arg), void *arg)
+{
 	char word;
 
 	prctl(PR_SET_NAME, "ckpt-guardian");
 	setsid();
 	while (read(fd, &word, 1) < 0 && errno == EINTR)
 		;
-	undo_writes(shared, false);
-	for (i = 0; i < shared->n_scratch; i++)
-		undo_scratch(&shared->scratch[i]);
-	undo_writes(shared, true);
-	undo_dirs(shared);
+	fn(arg);
 	_exit(0);
 }
 
-int guardian_start(struct guardian **ret, struct err *err)
+int guardian_fork(struct guardian **ret, void (*fn)(void *arg), void *arg, struct err *err)
 {
 	struct guardian *g = calloc(1, sizeof(*g));
 	int fds[2];
 
 	if (!g)
 		return err_nomem(err);
-	g->shared = mmap(NULL, sizeof(*g->shared), PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (g->shared == MAP_FAILED || pipe2(fds, O_CLOEXEC) < 0) {
+	if (pipe2(fds, O_CLOEXEC) < 0) {
 		free(g);
-		return err_sys(err, -errno, "starting the guardian");
+		return err_sys(err, -errno, "starting a guardian");
 	}
 	g->pid = fork();
 	if (g->pid == 0) {
 		close(fds[1]);
-		guard(g->shared, fds[0]);
+		guard(fds[0], fn, arg);
 	}
 	close(fds[0]);
 	g->pipe = fds[1];
@@ -264,7 +269,24 @@ int guardian_start(struct guardian **ret, struct err *err)
 		return 0;
 	close(g->pipe);
 	free(g);
-	return err_sys(err, -errno, "starting the guardian");
+	*ret = NULL;
+	return err_sys(err, -errno, "starting a guardian");
+}
+
+int guardian_start(struct guardian **ret, struct err *err)
+{
+	struct guardian_shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+					      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int r;
+
+	if (shared == MAP_FAILED)
+		return err_sys(err, -errno, "starting the guardian");
+	r = guardian_fork(ret, undo_all, shared, err);
+	if (r == 0)
+		(*ret)->shared = shared;
+	else
+		munmap(shared, sizeof(*shared));
+	return r;
 }
 
 void guardian_stop(struct guardian *g)
@@ -275,6 +297,7 @@ void guardian_stop(struct guardian *g)
 	while (waitpid(g->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	close(g->pipe);
-	munmap(g->shared, sizeof(*g->shared));
+	if (g->shared)
+		munmap(g->shared, sizeof(*g->shared));
 	free(g);
 }

@@ -17,6 +17,13 @@ struct guardian;
 /* Starts it. Owned by the caller; ended with guardian_stop(). */
 int guardian_start(struct guardian **ret, struct err *err) __attribute__((warn_unused_result));
 
+/*
+ * One for a single undo that must be known beforehand: fn(arg) runs after the engine's death in a
+ * copy of its memory and with its descriptors as they are now.
+ */
+int guardian_fork(struct guardian **ret, void (*fn)(void *arg), void *arg, struct err *err)
+	__attribute__((warn_unused_result));
+
 /* Notes a scratch area before it is made. start: field 22 of /proc/PID/stat, tells a reused pid. */
 void guardian_note_scratch(struct guardian *g, pid_t pid, uint64_t start, uint64_t addr,
 			   uint64_t len);
