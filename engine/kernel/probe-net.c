@@ -2,8 +2,13 @@
 /* Probes of sockets. */
 #include "engine/kernel/probes.h"
 
+/* These come first, so that the kernel's headers leave out what they define. */
+#include <net/if.h>
+#include <netinet/in.h>
+
 #include <errno.h>
 #include <linux/inet_diag.h>
+#include <linux/netfilter_ipv4/ip_tables.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
@@ -139,4 +144,16 @@ int probe_nft(void)
 		if (access(places[i], X_OK) == 0)
 			return 0;
 	return -ENOENT;
+}
+
+/* Asking for a table makes the kernel load what it has of the old interface. */
+int probe_ipt_legacy(void)
+{
+	cleanup_fd int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+	struct ipt_getinfo info = { .name = "filter" };
+	socklen_t len = sizeof(info);
+
+	if (fd < 0 || getsockopt(fd, IPPROTO_IP, IPT_SO_GET_INFO, &info, &len) < 0)
+		return -errno;
+	return 0;
 }

@@ -61,6 +61,7 @@ int probe_ipv6_freebind(void);
 int probe_sk_ns(void);
 int probe_sk_unix_file(void);
 int probe_so_peek_off(void);
+int probe_ipt_legacy(void);
 int probe_nft(void);
 int probe_sock_diag_unix(void);
 int probe_sockopt_buf_lock(void);

@@ -47,6 +47,7 @@ struct dump_inet {
 struct look {
 	struct sk_ident who;
 	uint32_t state, backlog, pending, shutdown;
+	bool keeps_stream; /* a connection that is kept, by tcp.h */
 	unsigned int src_port, dst_port;
 	uint32_t src[4], dst[4], scope;
 };
@@ -297,19 +298,26 @@ static int look_tcp(int sk, struct look *l, struct err *err)
 	return 0;
 }
 
-static int check_closed(struct dump *d, struct file_ref *ref, const struct look *l)
+static bool has_unread(int sk)
 {
 	int unread = 0;
 
-	if (ioctl(ref->lfd, SIOCINQ, &unread) == 0 && unread && !d->opts->tcp_close)
+	return ioctl(sk, SIOCINQ, &unread) == 0 && unread;
+}
+
+static int check_closed(struct dump *d, struct file_ref *ref, struct look *l)
+{
+	if (!has_unread(ref->lfd) || d->opts->tcp_close)
+		return 0;
+	if (!d->opts->tcp_established)
 		return REFUSE(d, ref, l,
-			      "has %d unread bytes of a connection that has ended, which cannot be "
-			      "kept yet; hint: --tcp-close gives them up",
-			      unread);
+			      "has unread bytes of a connection that has ended; hint: "
+			      "--tcp-established keeps them, --tcp-close gives them up");
+	l->keeps_stream = l->dst_port != 0;
 	return 0;
 }
 
-static int check_tcp(struct dump *d, struct file_ref *ref, const struct look *l)
+static int check_tcp(struct dump *d, struct file_ref *ref, struct look *l)
 {
 	char ulp[16] = "", a[SOCKET_TEXT_SIZE], b[SOCKET_TEXT_SIZE];
 	socklen_t len = sizeof(ulp);
@@ -321,7 +329,9 @@ static int check_tcp(struct dump *d, struct file_ref *ref, const struct look *l)
 	if (l->state == INET_CLOSE)
 		return check_closed(d, ref, l);
 	if (l->state != INET_LISTEN) {
-		if (d->opts->tcp_close || (d->opts->tcp_established && tcp_is_open(l->state)))
+		l->keeps_stream = !d->opts->tcp_close && d->opts->tcp_established &&
+				  tcp_is_open(l->state);
+		if (d->opts->tcp_close || l->keeps_stream)
 			return 0;
 		return REFUSE(
 			d, ref, l,
@@ -380,7 +390,7 @@ static void warn_queue(struct dump *d, const struct file_ref *ref, const struct 
 			 dump_task_name(d, ref->task), ref->what, protocol_name(l));
 }
 
-static int check(struct dump *d, struct file_ref *ref, const struct look *l)
+static int check(struct dump *d, struct file_ref *ref, struct look *l)
 {
 	int r = 0, off = get_int(ref->lfd, SOL_SOCKET, SO_PEEK_OFF, -1);
 
@@ -417,7 +427,7 @@ static int fill(struct dump *d, struct file_ref *ref, const struct look *l, Inet
 {
 	bool v6 = l->who.family == AF_INET6;
 	/* the peer of a connection that has ended is nobody's any more */
-	bool peer = l->state != INET_CLOSE;
+	bool peer = l->state != INET_CLOSE || l->keeps_stream;
 
 	e->id = ref->id;
 	e->ino = (uint32_t)ref->facts.st.st_ino;
@@ -463,11 +473,6 @@ static int look_at(struct dump *d, struct file_ref *ref, struct look *l, struct 
 	return r;
 }
 
-static bool is_open(const struct look *l)
-{
-	return l->who.type == SOCK_STREAM && tcp_is_open(l->state);
-}
-
 int inet_capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err *err)
 {
 	InetSkEntry *e = arena_alloc(&d->arena, sizeof(*e));
@@ -491,7 +496,7 @@ int inet_capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err
 		r = inet_opts_capture(d, ref->lfd, &l.who, e, err);
 	if (r == 0)
 		r = inet_groups_capture(d, ref, e, err);
-	if (r != 0 || !d->opts->tcp_established || d->opts->tcp_close || !is_open(&l))
+	if (r != 0 || !l.keeps_stream)
 		return r;
 	r = tcp_note(d, ref, fe, err);
 	return r == 0 ? KIND_WRITES_LATER : r;

@@ -119,10 +119,13 @@ static int load(struct restore *r, struct file_obj *obj, struct err *err)
 
 static int load_connection(struct restore *r, struct isk *s, struct err *err)
 {
-	if (!tcp_is_open(s->e->state))
+	if (!tcp_is_open(s->e->state) && s->e->state != INET_CLOSE)
 		return err_image(err, "TCP connection %u is in state %u", s->e->ino, s->e->state);
 	if (r->opts->tcp_established)
 		return tcp_load(r, s->e, &s->stream, err);
+	/* it has ended: only what was not read yet is given up */
+	if (s->e->state == INET_CLOSE)
+		return 0;
 	err_refuse(err, "TCP connection %u is open (state %u)", s->e->ino, s->e->state);
 	err_hint(err, "--tcp-established restores it, --tcp-close as a closed one");
 	return -EOPNOTSUPP;
@@ -135,7 +138,7 @@ static int link_socket(struct restore *r, struct file_obj *obj, struct err *err)
 
 	if (files_is_inherited(r, obj))
 		return 0;
-	if (inet_is_connection(e) && e->state != INET_CLOSE && !r->opts->tcp_close) {
+	if (inet_is_connection(e) && !r->opts->tcp_close) {
 		n = load_connection(r, obj->state, err);
 		if (n < 0)
 			return n;

@@ -46,7 +46,8 @@ struct dump_tcp {
 bool tcp_is_open(uint32_t state)
 {
 	/* ESTABLISHED, SYN_SENT, FIN_WAIT1 and 2, CLOSE_WAIT, LAST_ACK, CLOSING */
-	return state < 32 && TCP_IN(state, 1u << 1 | 1u << 2 | TCP_FIN_SENT | TCP_FIN_RECEIVED);
+	return state < 32 && state != TCP_STATE_CLOSE &&
+	       TCP_IN(state, 1u << 1 | 1u << 2 | TCP_FIN_SENT | TCP_FIN_RECEIVED);
 }
 
 int tcp_note(struct dump *d, const struct file_ref *ref, const FileEntry *fe, struct err *err)
@@ -87,8 +88,10 @@ static int read_lengths(int sk, uint32_t state, TcpStreamEntry *e, struct err *e
 	if (ioctl(sk, SIOCINQ, &in) < 0 || ioctl(sk, SIOCOUTQ, &out) < 0 ||
 	    ioctl(sk, SIOCOUTQNSD, &unsent) < 0)
 		return err_sys(err, -errno, "reading the lengths of its queues");
-	/* a FIN is counted as a byte of the queue to send, but is none */
-	if (TCP_IN(state, TCP_FIN_SENT)) {
+	/* what nobody will acknowledge any more; a FIN is counted as a byte, but is none */
+	if (state == TCP_STATE_CLOSE) {
+		out = unsent = 0;
+	} else if (TCP_IN(state, TCP_FIN_SENT)) {
 		out -= out > 0;
 		unsent -= unsent > 0;
 	}
@@ -163,12 +166,6 @@ static int capture(struct dump *d, struct tcp_conn *c, struct err *err)
 
 	if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
 		return err_sys(err, -errno, "reading TCP_INFO");
-	if (!tcp_is_open(info.tcpi_state)) {
-		err_new(err, ERR_BUSY, -EAGAIN, "its peer ended it just now (state %u)",
-			info.tcpi_state);
-		err_hint(err, "dump again");
-		return err->code;
-	}
 	c->fe.isk->state = info.tcpi_state;
 	r = read_lengths(c->fd, info.tcpi_state, &e, err);
 	if (r == 0)

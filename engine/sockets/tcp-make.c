@@ -51,6 +51,8 @@ int tcp_load(struct restore *r, const InetSkEntry *e, struct tcp_stream *ret, st
 	TcpStreamEntry *t = NULL;
 	int n = image_open(r->images_fd, IMG_TCP_STREAM, &reader, err, "tcp-stream-%x.img", e->ino);
 
+	if (n == IMAGE_ABSENT && e->state == TCP_STATE_CLOSE)
+		return 0;
 	if (n == IMAGE_ABSENT)
 		return err_image(err, "image 'tcp-stream-%x.img' is missing", e->ino);
 	if (n == 0)

@@ -14,12 +14,13 @@ struct net_flow;
 
 /* The queue to send ends in a FIN; of SECOND it was sent after that of the peer had come. */
 #define TCP_FIN_SENT_FIRST (1u << 4 | 1u << 5 | 1u << 11) /* FIN_WAIT1, FIN_WAIT2, CLOSING */
-#define TCP_FIN_SENT_SECOND (1u << 9)			  /* LAST_ACK */
+#define TCP_FIN_SENT_SECOND (1u << 9 | 1u << 7)		  /* LAST_ACK, CLOSE */
 #define TCP_FIN_SENT (TCP_FIN_SENT_FIRST | TCP_FIN_SENT_SECOND)
-#define TCP_FIN_ACKED (1u << 5)				/* FIN_WAIT2 */
-#define TCP_FIN_RECEIVED (1u << 8 | 1u << 9 | 1u << 11) /* CLOSE_WAIT, LAST_ACK, CLOSING */
+#define TCP_FIN_ACKED (1u << 5 | 1u << 7) /* FIN_WAIT2, CLOSE */
+/* CLOSE_WAIT, LAST_ACK, CLOSING, CLOSE */
+#define TCP_FIN_RECEIVED (1u << 8 | 1u << 9 | 1u << 11 | 1u << 7)
 
-enum { TCP_STATE_SYN_SENT = 2 };
+enum { TCP_STATE_SYN_SENT = 2, TCP_STATE_CLOSE = 7 };
 
 /* Turns repair mode on or off. The kernel forgets SO_REUSEADDR then: reuse is set again. */
 int tcp_repair(int sk, bool on, struct err *err);

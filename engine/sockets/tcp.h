@@ -19,7 +19,10 @@ struct InetSkEntry;
 struct TcpStreamEntry;
 struct isk;
 
-/* States of the kernel that an open connection of a task can be in. */
+/*
+ * States of the kernel that an open connection of a task can be in. One that has ended (CLOSE) is
+ * treated like these while it has something to read.
+ */
 bool tcp_is_open(uint32_t state);
 
 /* ---- dump ---- */
