@@ -39,6 +39,9 @@ struct net_flow net_flow_of(int family, const uint32_t *src, unsigned int src_po
 
 /* ---- the rules ---- */
 
+/* CRIU 4.2 cuts the name of its table off there, in a dump as in a restore. */
+#define TABLE "CRIU-%.21s"
+
 static int put_elements(struct buf *b, int family, const struct net_flows *flows)
 {
 	const struct net_flow *f;
@@ -66,7 +69,7 @@ int net_lock_nft_text(struct buf *b, const char *id, const struct net_flows *flo
 	} kinds[] = { { AF_INET, "conns4", "ipv4_addr", "ip" },
 		      { AF_INET6, "conns6", "ipv6_addr", "ip6" } };
 	static const char *const hooks[] = { "input", "output" };
-	int r = buf_printf(b, "create table inet CRIU-%s\n", id);
+	int r = buf_printf(b, "create table inet " TABLE "\n", id);
 
 	for (size_t i = 0; i < 2 && r >= 0; i++) {
 		cleanup_buf struct buf list = BUF_INIT;
@@ -74,23 +77,23 @@ int net_lock_nft_text(struct buf *b, const char *id, const struct net_flows *flo
 		r = put_elements(&list, kinds[i].family, flows);
 		if (r >= 0)
 			r = buf_printf(b,
-				       "add set inet CRIU-%s %s { type %s . inet_service . %s . "
+				       "add set inet " TABLE " %s { type %s . inet_service . %s . "
 				       "inet_service; }\n",
 				       id, kinds[i].set, kinds[i].type, kinds[i].type);
 		/* no list may be empty */
 		if (r >= 0 && list.len)
-			r = buf_printf(b, "add element inet CRIU-%s %s { %s }\n", id, kinds[i].set,
-				       list.data);
+			r = buf_printf(b, "add element inet " TABLE " %s { %s }\n", id,
+				       kinds[i].set, list.data);
 	}
 	for (size_t i = 0; i < 2 && r >= 0; i++) {
 		r = buf_printf(b,
-			       "add chain inet CRIU-%s %s { type filter hook %s priority 0; }\n"
-			       "add rule inet CRIU-%s %s meta mark %#x accept\n",
+			       "add chain inet " TABLE " %s { type filter hook %s priority 0; }\n"
+			       "add rule inet " TABLE " %s meta mark %#x accept\n",
 			       id, hooks[i], hooks[i], id, hooks[i], NET_LOCK_MARK);
 		for (size_t k = 0; k < 2 && r >= 0; k++)
 			r = buf_printf(
 				b,
-				"add rule inet CRIU-%s %s %s saddr . tcp sport . %s daddr . tcp "
+				"add rule inet " TABLE " %s %s saddr . tcp sport . %s daddr . tcp "
 				"dport @%s drop\n",
 				id, hooks[i], kinds[k].header, kinds[k].header, kinds[k].set);
 	}
@@ -243,7 +246,8 @@ int net_unlock(int ns_fd, enum net_lock_method method, const char *id,
 	if (method != NET_LOCK_NFTABLES)
 		return 0;
 	/* adding what is there is no error, and deleting what is not would be one */
-	if (buf_printf(&text, "add table inet CRIU-%s\ndelete table inet CRIU-%s\n", id, id) < 0)
+	if (buf_printf(&text, "add table inet " TABLE "\ndelete table inet " TABLE "\n", id, id) <
+	    0)
 		return err_nomem(err);
 	return run_nft(ns_fd, &text, err);
 }

@@ -16,8 +16,8 @@
 /* The mark of packets that pass; CRIU's, since its rules and ours must let each other's through. */
 #define NET_LOCK_MARK 0xC114
 
-/* Numbers of the inventory. */
-enum net_lock_method { NET_LOCK_IPTABLES = 1, NET_LOCK_NFTABLES = 2, NET_LOCK_SKIP = 3 };
+/* Numbers of the inventory: not those of the RPC, which begin with 1. */
+enum net_lock_method { NET_LOCK_IPTABLES, NET_LOCK_NFTABLES, NET_LOCK_SKIP };
 
 /* Addresses in network order, ports in the host's. */
 struct net_flow {
