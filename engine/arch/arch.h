@@ -83,6 +83,7 @@ bool arch_context_in_restart(const struct arch_context *ctx);
 
 uint64_t arch_context_sp(const struct arch_context *ctx);
 uint64_t arch_context_ip(const struct arch_context *ctx);
+void arch_context_jump(struct arch_context *ctx, uint64_t ip);
 
 /* An uninitialised context for free(), or NULL: the extended state wants an alignment of its own.
  */

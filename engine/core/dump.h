@@ -48,6 +48,7 @@ struct dump_thread {
 	struct proc_status status;
 	struct proc_stat stat;
 	bool leader, seccomp_suspended;
+	uint64_t rseq_section; /* that it is to be found in again */
 	struct asked asked[ASKED_MAX];
 	struct CoreEntry *core; /* in the arena */
 };

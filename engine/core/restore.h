@@ -45,6 +45,9 @@ struct restore_thread {
 	uint64_t clear_tid_addr;
 	struct tracee t; /* ids as we see them are known after the fork */
 	bool leader;
+	struct restore_thread *maker; /* who makes it; NULL: it is the leader */
+	size_t made_at;		      /* when the maker has so many seccomp filters */
+	size_t n_filters;	      /* that it has inherited or installed so far */
 };
 
 /* One descriptor of a task. */

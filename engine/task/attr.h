@@ -48,6 +48,28 @@ void seccomp_done(struct dump *d);
 int seccomp_load(struct restore *r, struct err *err) __attribute__((warn_unused_result));
 
 /*
+ * A login uid is set by the task itself, and easily only while it is unset. So the engine's own is
+ * taken away while the root builder is forked; loginuid_clear() tells what to set back. The builder
+ * sets its own, when it has forked the others.
+ */
+uint32_t loginuid_clear(struct restore *r);
+void loginuid_set_back(struct restore *r, uint32_t uid);
+int loginuid_enter(struct restore *r, struct restore_task *task, struct err *err)
+	__attribute__((warn_unused_result));
+
+/*
+ * Filters of threads: how many a thread has; how many of the oldest two threads share; the calls
+ * that install those of a thread up to that number, beyond the n_filters that it has already.
+ */
+size_t seccomp_depth(const struct restore *r, const struct restore_thread *th);
+size_t seccomp_common(const struct restore *r, const struct restore_thread *a,
+		      const struct restore_thread *b);
+void seccomp_put(struct restore *r, struct restore_thread *th, size_t depth, struct program *p);
+
+/* The end of a restore: a thread that was kept inside a critical section is in it again. */
+int rseq_finish(struct restore_thread *th, struct err *err) __attribute__((warn_unused_result));
+
+/*
  * Takes back the registration that libc made for the engine and that a builder has inherited: the
  * kernel writes to that area at every preemption, and kills a task in which it is gone.
  */

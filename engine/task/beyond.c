@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,7 +207,8 @@ static int capture_oddities(struct dump *d, struct dump_thread *th, const struct
 		if (prog_result(p, a->step + i) > 0)
 			dump_refuse(d, th->task, "thread %d: %s, which cannot be kept yet",
 				    th->t.tid, settings[i].what);
-	if (tsc == PR_TSC_SIGSEGV)
+	/* strict seccomp mode brings that with it */
+	if (tsc == PR_TSC_SIGSEGV && th->status.seccomp_mode != SECCOMP_MODE_STRICT)
 		dump_refuse(d, th->task,
 			    "thread %d: it may not read the time stamp counter "
 			    "(PR_SET_TSC), which cannot be kept yet",

@@ -24,6 +24,7 @@
 #include "engine/files/restore-files.h"
 #include "engine/mem/load.h"
 #include "engine/ns/ns.h"
+#include "engine/task/attr.h"
 #include "engine/task/builder-run.h"
 #include "engine/task/plan.h"
 #include "engine/task/sharing.h"
@@ -364,6 +365,8 @@ static int enter_places(struct restore *r, struct restore_task *task, struct err
 	if (n < 0 || task->dead)
 		return n;
 	n = share_leave(task, err);
+	if (n == 0)
+		n = loginuid_enter(r, task, err);
 	/* of a shared table, one does the work */
 	if (n == 0 && task->dirs.first)
 		n = restore_files_enter(r, task, err);

@@ -23,6 +23,7 @@
 #include "engine/base/proctext.h"
 #include "engine/mem/load.h"
 #include "engine/ns/ns.h"
+#include "engine/task/attr.h"
 #include "engine/task/builder-run.h"
 #include "engine/task/load.h"
 #include "engine/task/plan.h"
@@ -236,15 +237,18 @@ static int fork_root(struct restore *r, struct err *err)
 	uint64_t flags = ns_clone_flags(r);
 	struct ns_borrowed away;
 	int n = ns_borrow(r, &away, err);
+	uint32_t loginuid;
 	pid_t pid;
 
 	if (n < 0)
 		return n;
+	loginuid = loginuid_clear(r);
 	if (r->opts->restore_sibling)
 		flags |= CLONE_PARENT;
 	pid = must_be_orphan(r, flags) ? clone_orphan(r, flags) : clone_root(r, flags);
 	if (pid > 0)
 		root->pid = pid;
+	loginuid_set_back(r, loginuid);
 	n = ns_return(&away, err);
 	if (n < 0 || pid > 0)
 		return n;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "engine/base/io.h"
+#include "engine/ns/ns.h"
 #include "engine/task/attr.h"
 #include "proto/core.pb-c.h"
 #include "proto/task.pb-c.h"
@@ -157,31 +158,62 @@ const struct task_attr attr_oom = { .name = "oom score",
 				    .capture = capture_oom,
 				    .finish = finish_oom };
 
+/* One that the tree's user namespace does not number looks unset inside. */
 static int capture_loginuid(struct dump *d, struct dump_thread *th, const struct program *p,
 			    CoreEntry *core, struct err *err)
 {
 	int64_t v;
 
-	if (io_read_int(th->task->proc_fd, "loginuid", &v) == 0) { /* absent without CONFIG_AUDIT */
-		core->tc->has_loginuid = true;
-		core->tc->loginuid = (uint32_t)v;
-	}
+	if (io_read_int(th->task->proc_fd, "loginuid", &v) < 0) /* no CONFIG_AUDIT */
+		return 0;
+	core->tc->has_loginuid = true;
+	if (ns_inside_uid(d, (uint32_t)v, &core->tc->loginuid) < 0)
+		core->tc->loginuid = UINT32_MAX;
 	return 0;
 }
 
-static int finish_loginuid(struct restore *r, struct restore_thread *th, struct err *err)
-{
-	const TaskCoreEntry *tc = th->core->tc;
+const struct task_attr attr_loginuid = { .name = "login uid", .capture = capture_loginuid };
 
-	/* unset: also an image of a kernel with audit is good on one without */
-	if (!tc->has_loginuid || tc->loginuid == UINT32_MAX)
-		return 0;
-	return set_number(th->t.tid, "loginuid", tc->loginuid, err);
+static int write_loginuid(int proc_fd, uint32_t uid)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", uid);
+	return io_write_file(proc_fd, "self/loginuid", text, strlen(text));
 }
 
-const struct task_attr attr_loginuid = { .name = "login uid",
-					 .capture = capture_loginuid,
-					 .finish = finish_loginuid };
+int loginuid_enter(struct restore *r, struct restore_task *task, struct err *err)
+{
+	const TaskCoreEntry *tc = task->threads.v[0]->core->tc;
+	int64_t have;
+	int n;
+
+	if (!tc->has_loginuid || io_read_int(r->proc_fd, "self/loginuid", &have) < 0 ||
+	    (uint32_t)have == tc->loginuid)
+		return 0;
+	n = write_loginuid(r->proc_fd, tc->loginuid);
+	if (n == 0 || tc->loginuid == UINT32_MAX) /* it keeps the one of who restores */
+		return 0;
+	err_sys(err, n, "setting the login uid to %u", tc->loginuid);
+	err_hint(err, "changing one that is set needs CAP_AUDIT_CONTROL");
+	return n;
+}
+
+uint32_t loginuid_clear(struct restore *r)
+{
+	int64_t have;
+
+	if (io_read_int(r->proc_fd, "self/loginuid", &have) < 0 || (uint32_t)have == UINT32_MAX ||
+	    write_loginuid(r->proc_fd, UINT32_MAX) < 0)
+		return UINT32_MAX;
+	return (uint32_t)have;
+}
+
+void loginuid_set_back(struct restore *r, uint32_t uid)
+{
+	if (uid != UINT32_MAX && write_loginuid(r->proc_fd, uid) < 0)
+		log_warn(r->log, "the login uid of this process cannot be set to %u again", uid);
+}
 
 /* ---- scheduling ---- */
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Finishing builders from outside: memory, threads, attributes, registers. */
 #include <errno.h>
-#include <linux/sched.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,103 +9,28 @@
 #include "engine/mem/load.h"
 #include "engine/task/attr.h"
 #include "engine/task/load.h"
+#include "engine/task/revive.h"
 #include "proto/core.pb-c.h"
-
-static uint64_t pending_bits(const SignalQueueEntry *q)
-{
-	uint64_t bits = 0;
-	size_t i;
-	int sig;
-
-	for (i = 0; q && i < q->n_signals; i++) {
-		memcpy(&sig, q->signals[i]->siginfo.data, sizeof(sig));
-		bits |= 1ull << (sig - 1);
-	}
-	return bits;
-}
-
-/* Nothing is caught yet, but a signal that will be pending must not end a program. */
-static int choose_end_signal(struct restore_thread *th, struct err *err)
-{
-	uint64_t pending = pending_bits(th->core->thread_core->signals_p) |
-			   pending_bits(th->task->threads.v[0]->core->tc->signals_s);
-
-	return tracee_choose_end_signal(&th->t, 0, pending, err);
-}
-
-static void set_ids(struct restore_thread *th, pid_t tid)
-{
-	th->t.tid = tid;
-	th->t.tgid = th->task->pid;
-	th->t.ns_tid = th->ns_tid;
-	th->t.ns_tgid = th->task->ns_pid;
-}
 
 static int seize_leader(struct restore *r, struct restore_task *task, struct err *err)
 {
 	struct restore_thread *th = task->threads.v[0];
 	int n;
 
-	set_ids(th, task->pid);
+	revive_ids(th, task->pid);
 	n = tracee_seize(&th->t, true, err);
 	if (n == TRACEE_IS_GONE)
 		n = err_new(err, ERR_ENVIRONMENT, -ESRCH, "it was killed while it was built");
-	return n == 0 ? choose_end_signal(th, err) : n;
+	return n == 0 ? revive_end_signal(th, err) : n;
 }
 
-struct adoption {
-	struct restore_task *task;
-	size_t next;
-};
-
-static int adopt_thread(void *arg, pid_t tid, struct err *err)
+int revive_suspend_seccomp(struct restore_thread *th, struct err *err)
 {
-	struct adoption *a = arg;
-	struct restore_thread *th;
-
-	if (a->next >= a->task->threads.n)
-		return err_new(err, ERR_INTERNAL, -EIO, "more threads than asked for");
-	th = a->task->threads.v[a->next++];
-	set_ids(th, tid);
-	return tracee_adopt(&th->t, err) == 0 ? choose_end_signal(th, err) : err->code;
-}
-
-static void put_threads(struct restore_task *task, struct program *p)
-{
-	size_t i;
-
-	for (i = 1; i < task->threads.n; i++) {
-		pid_t tid = task->threads.v[i]->ns_tid;
-		struct clone_args args = {
-			.flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
-				 CLONE_SYSVSEM,
-			.set_tid_size = 1,
-		};
-		uint64_t at_tid = prog_bytes(p, &tid, sizeof(tid));
-		uint64_t at = prog_bytes(p, &args, sizeof(args));
-		int step;
-
-		prog_pointer(p, at + offsetof(struct clone_args, set_tid), at_tid);
-		step = prog_syscall(p, "making a thread", PROG_STOP, SYS_clone3, PD(at),
-				    PN(sizeof(args)));
-		if (!p->broken)
-			p->steps.v[step].detail = (uint64_t)tid;
-	}
-}
-
-static int make_threads(struct restore *r, struct restore_task *task, const struct scratch *s,
-			struct err *err)
-{
-	struct adoption a = { task, 1 };
-	struct program p = { 0 };
-	int n = 0;
-
-	if (task->threads.n > 1) {
-		put_threads(task, &p);
-		n = program_run(&task->threads.v[0]->t, s, &p, adopt_thread, &a, err);
-	}
-	program_done(&p);
-	return n == 0 ? threads_enter_cgroups(r, task, err) : n;
+	if (tracee_suspend_seccomp(&th->t) == 0)
+		return 0;
+	err_new(err, ERR_ENVIRONMENT, -EPERM, "its seccomp filters cannot be suspended");
+	err_hint(err, "this needs CAP_SYS_ADMIN, and an engine without a filter of its own");
+	return -EPERM;
 }
 
 static int put_attrs(struct restore *r, struct restore_thread *th, const struct scratch *s,
@@ -117,12 +40,10 @@ static int put_attrs(struct restore *r, struct restore_thread *th, const struct 
 	struct program p = { 0 };
 	int n = 0;
 
-	if (th->core->thread_core->has_seccomp_mode && tracee_suspend_seccomp(&th->t) != 0) {
-		err_new(err, ERR_ENVIRONMENT, -EPERM, "its seccomp filters cannot be suspended");
-		err_hint(err,
-			 "this needs CAP_SYS_ADMIN, and an engine without a filter of its own");
-		return -EPERM;
-	}
+	if (th->core->thread_core->has_seccomp_mode)
+		n = revive_suspend_seccomp(th, err);
+	if (n < 0)
+		return n;
 	for (a = task_attrs; *a; a++)
 		if ((*a)->put && (th->leader || (*a)->per_thread))
 			(*a)->put(r, th, &p);
@@ -176,15 +97,18 @@ static int revive(struct restore *r, struct restore_task *task, struct err *err)
 	if (n == 0)
 		n = mem_check_result(r, task, err);
 	if (n == 0)
-		n = make_threads(r, task, &s, err);
+		n = threads_make(r, task, &s, err);
 	/* the leader last: a change of a thread's credentials resets what belongs to the process */
 	for (i = task->threads.n; i-- > 0 && n == 0;)
 		n = put_attrs(r, task->threads.v[i], &s, err);
 	whole.data_len += SCRATCH_RESERVE;
 	if (n == 0)
 		n = scratch_unmap_last(&leader->t, &whole, err);
-	for (i = 0; i < task->threads.n && n == 0; i++)
+	for (i = 0; i < task->threads.n && n == 0; i++) {
 		n = set_registers(task->threads.v[i], err);
+		if (n == 0)
+			n = rseq_finish(task->threads.v[i], err);
+	}
 	return n < 0 ? err_wrap(err, n, "%s", restore_task_name(r, task)) : 0;
 }
 

@@ -209,25 +209,74 @@ static void put_filter(const SeccompFilter *f, struct program *p)
 		     PN(SECCOMP_SET_MODE_FILTER), PN(f->has_flags ? f->flags : 0), PD(prog));
 }
 
+static bool is_filtered(const struct restore_thread *th)
+{
+	const ThreadCoreEntry *c = th->core->thread_core;
+
+	return c->has_seccomp_mode && c->seccomp_mode == SECCOMP_MODE__filter;
+}
+
+/* The chain of a thread from its oldest filter on, as indexes. Gives their number. */
+static size_t chain_of(const struct restore *r, const struct restore_thread *th,
+		       uint32_t chain[FILTERS_MAX])
+{
+	size_t n = 0, i;
+	uint32_t at;
+
+	if (!is_filtered(th))
+		return 0;
+	for (at = th->core->thread_core->seccomp_filter; n < FILTERS_MAX;) {
+		const SeccompFilter *f = r->seccomp->entry->seccomp_filters[at];
+
+		chain[n++] = at;
+		if (!f->has_prev)
+			break;
+		at = f->prev;
+	}
+	for (i = 0; i < n / 2; i++) {
+		at = chain[i];
+		chain[i] = chain[n - 1 - i];
+		chain[n - 1 - i] = at;
+	}
+	return n;
+}
+
+size_t seccomp_depth(const struct restore *r, const struct restore_thread *th)
+{
+	uint32_t chain[FILTERS_MAX];
+
+	return chain_of(r, th, chain);
+}
+
+size_t seccomp_common(const struct restore *r, const struct restore_thread *a,
+		      const struct restore_thread *b)
+{
+	uint32_t x[FILTERS_MAX], y[FILTERS_MAX];
+	size_t n = chain_of(r, a, x), m = chain_of(r, b, y), i;
+
+	for (i = 0; i < n && i < m && x[i] == y[i]; i++)
+		;
+	return i;
+}
+
+void seccomp_put(struct restore *r, struct restore_thread *th, size_t depth, struct program *p)
+{
+	uint32_t chain[FILTERS_MAX];
+	size_t n = chain_of(r, th, chain);
+
+	for (; th->n_filters < depth && th->n_filters < n; th->n_filters++)
+		put_filter(r->seccomp->entry->seccomp_filters[chain[th->n_filters]], p);
+}
+
 static void put(struct restore *r, struct restore_thread *th, struct program *p)
 {
 	const ThreadCoreEntry *c = th->core->thread_core;
-	const SeccompFilter *chain[FILTERS_MAX];
-	const SeccompFilter *f;
-	size_t n = 0;
 
-	if (!c->has_seccomp_mode || c->seccomp_mode == SECCOMP_MODE__disabled)
-		return;
-	if (c->seccomp_mode == SECCOMP_MODE__strict) {
+	if (is_filtered(th))
+		seccomp_put(r, th, FILTERS_MAX, p);
+	else if (c->has_seccomp_mode && c->seccomp_mode == SECCOMP_MODE__strict)
 		prog_syscall(p, "entering strict seccomp mode", PROG_STOP, SYS_prctl,
 			     PN(PR_SET_SECCOMP), PN(SECCOMP_MODE_STRICT));
-		return;
-	}
-	for (f = r->seccomp->entry->seccomp_filters[c->seccomp_filter]; f && n < FILTERS_MAX;
-	     f = f->has_prev ? r->seccomp->entry->seccomp_filters[f->prev] : NULL)
-		chain[n++] = f;
-	while (n)
-		put_filter(chain[--n], p);
 }
 
 const struct task_attr attr_seccomp = {

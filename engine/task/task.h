@@ -58,6 +58,15 @@ int tree_unscratch(struct dump *d, struct err *err);
 /* pstree.img, core-*.img, ids-*.img. */
 int tree_write(struct dump *d, struct err *err) __attribute__((warn_unused_result));
 
+/*
+ * A thread that was stopped inside a critical section of restartable sequences goes to its abort
+ * handler, as the kernel does it at every preemption: when programs have run in it, the kernel
+ * would not do it any more. Kernels before 6.0 know sections that ask to be kept; these are entered
+ * again before the thread is let go.
+ */
+int rseq_leave_section(struct dump_thread *th, struct err *err) __attribute__((warn_unused_result));
+void rseq_enter_section(const struct dump_thread *th);
+
 /* Reads the namespaces of a task; missing kinds have inode 0. */
 int ns_set_read(pid_t pid, struct ns_set *ret, struct err *err) __attribute__((warn_unused_result));
 

@@ -10,6 +10,7 @@
 
 #include "engine/base/cleanup.h"
 #include "engine/task/attr.h"
+#include "engine/task/task.h"
 #include "proto/core.pb-c.h"
 #include "proto/task.pb-c.h"
 
@@ -106,11 +107,46 @@ struct rseq_config {
 	uint32_t size, signature, flags, pad;
 };
 
-/*
- * Stopped inside a critical section, the thread has been moved to its abort handler already: the
- * kernel does that on the way to the stop. Only the pointer in memory stays, and is cleared there
- * as well.
- */
+/* struct rseq_cs of linux/rseq.h */
+struct rseq_section {
+	uint32_t version, flags;
+	uint64_t start, len, abort;
+};
+
+enum { RSEQ_SECTION_AT = 8 /* in struct rseq */, RSEQ_KEEP_ON_SIGNAL = 2 };
+
+int rseq_leave_section(struct dump_thread *th, struct err *err)
+{
+	struct rseq_config c = { 0 };
+	struct rseq_section cs;
+	uint64_t at = 0;
+	int r;
+
+	if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, th->t.tid, sizeof(c), &c) < 0 || !c.addr ||
+	    tracee_read(th->t.tid, c.addr + RSEQ_SECTION_AT, &at, sizeof(at)) < 0 || !at ||
+	    tracee_read(th->t.tid, at, &cs, sizeof(cs)) < 0)
+		return 0;
+	if (arch_context_ip(th->t.ctx) - cs.start >= cs.len)
+		return 0;
+	if (cs.flags & RSEQ_KEEP_ON_SIGNAL) {
+		th->rseq_section = at;
+		return 0;
+	}
+	arch_context_jump(th->t.ctx, cs.abort);
+	r = arch_regs_set(th->t.tid, th->t.ctx);
+	return r < 0 ? err_sys(err, r, "leaving a critical section of thread %d", th->t.tid) : 0;
+}
+
+void rseq_enter_section(const struct dump_thread *th)
+{
+	struct rseq_config c = { 0 };
+
+	if (th->rseq_section &&
+	    ptrace(PTRACE_GET_RSEQ_CONFIGURATION, th->t.tid, sizeof(c), &c) >= 0 && c.addr)
+		tracee_write(th->t.tid, c.addr + RSEQ_SECTION_AT, &th->rseq_section,
+			     sizeof(th->rseq_section));
+}
+
 static int capture_rseq(struct dump *d, struct dump_thread *th, const struct program *p,
 			CoreEntry *core, struct err *err)
 {
@@ -130,6 +166,8 @@ static int capture_rseq(struct dump *d, struct dump_thread *th, const struct pro
 	e->rseq_abi_pointer = c.addr;
 	e->rseq_abi_size = c.size;
 	e->signature = c.signature;
+	e->has_rseq_cs_pointer = th->rseq_section != 0;
+	e->rseq_cs_pointer = th->rseq_section;
 	core->thread_core->rseq_entry = e;
 	return 0;
 }
@@ -159,6 +197,18 @@ static void put_rseq(struct restore *r, struct restore_thread *th, struct progra
 		prog_syscall(p, "registering restartable sequences", PROG_STOP, SYS_rseq,
 			     PN(e->rseq_abi_pointer), PN(e->rseq_abi_size), PN(0),
 			     PN(e->signature));
+}
+
+/* The kernel clears the pointer while the thread runs programs: they are not in the section. */
+int rseq_finish(struct restore_thread *th, struct err *err)
+{
+	const RseqEntry *e = th->core->thread_core->rseq_entry;
+	int n = 0;
+
+	if (e && e->rseq_abi_pointer && e->has_rseq_cs_pointer && e->rseq_cs_pointer)
+		n = tracee_write(th->t.tid, e->rseq_abi_pointer + RSEQ_SECTION_AT,
+				 &e->rseq_cs_pointer, sizeof(e->rseq_cs_pointer));
+	return n < 0 ? err_sys(err, n, "setting the critical section of thread %d", th->ns_tid) : 0;
 }
 
 const struct task_attr attr_rseq = {

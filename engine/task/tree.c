@@ -129,6 +129,9 @@ static int thread_stop(struct dump *d, struct dump_task *task, pid_t tid, struct
 	/* Our stop made the call fail; with a signal on its way it would have failed anyway. */
 	if (!((th->status.sig_pnd | th->status.shd_pnd) & ~th->t.ctx->sigmask))
 		th->t.ctx_changed = arch_context_undo_interrupt(th->t.ctx);
+	r = rseq_leave_section(th, err);
+	if (r < 0)
+		return r;
 	return tracee_choose_end_signal(&th->t, th->status.sig_cgt,
 					th->status.sig_pnd | th->status.shd_pnd, err);
 }
@@ -205,6 +208,11 @@ static int task_stop(struct dump *d, struct dump_task *task, struct err *err)
 		return err_sys(err, r, "reading /proc/%d/stat", task->pid);
 	if (st.state == 'Z' && st.num_threads <= 1)
 		return task_is_zombie(d, task, err);
+	if (st.state == 'Z')
+		return err_refuse(err,
+				  "%s: its first thread has ended and others live on, which cannot "
+				  "be kept yet",
+				  dump_task_name(d, task));
 	do {
 		r = threads_pass(d, task, &fresh, err);
 		if (r != 0)
@@ -451,6 +459,7 @@ void tree_release(struct dump *d)
 		vec_foreach (th, &(*task)->threads) {
 			struct err err = ERR_INIT;
 
+			rseq_enter_section(*th);
 			if (tracee_release(&(*th)->t, &err) < 0)
 				log_err(d->log, &err);
 		}

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -44,6 +45,14 @@ static void wake_fd(struct sleeper *s)
 {
 	if (write(s->fd[1], "x", 1) != 1)
 		s->error = errno;
+}
+
+/* With SO_RCVTIMEO the kernel does not make the call again after a mere stop. */
+static int block_recv(struct sleeper *s)
+{
+	char byte;
+
+	return recv(s->fd[0], &byte, 1, 0) == 1 ? 0 : errno;
 }
 
 static int drain(struct sleeper *s, int r)
@@ -181,6 +190,7 @@ static struct sleeper sleepers[] = {
 	{ "nanosleep", "sleep", true, block_nanosleep },
 	{ "clock_nanosleep", "sleep", false, block_clock_nanosleep },
 	{ "read", "read", false, block_read, wake_fd },
+	{ "recv with a timeout", "read", true, block_recv, wake_fd },
 	{ "poll", "poll", true, block_poll, wake_fd },
 	{ "poll with a timeout", "poll", true, block_poll_timeout, wake_fd },
 	{ "select", "poll", false, block_select, wake_fd },
@@ -220,12 +230,18 @@ static void *sleeper_run(void *arg)
 
 static int sleeper_start(struct sleeper *s)
 {
+	const struct timeval hour = { 3600, 0 };
 	struct epoll_event ev = { .events = EPOLLIN };
 	pthread_t thread;
 
 	s->epoll = -1;
-	if (s->wake == wake_fd && pipe(s->fd) < 0)
+	if (s->block == block_recv) {
+		if (socketpair(AF_UNIX, SOCK_STREAM, 0, s->fd) < 0 ||
+		    setsockopt(s->fd[0], SOL_SOCKET, SO_RCVTIMEO, &hour, sizeof(hour)) < 0)
+			return fail_errno("socketpair");
+	} else if (s->wake == wake_fd && pipe(s->fd) < 0) {
 		return fail_errno("pipe");
+	}
 	if (s->block == block_epoll) {
 		s->epoll = epoll_create1(EPOLL_CLOEXEC);
 		if (s->epoll < 0 || epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->fd[0], &ev) < 0)

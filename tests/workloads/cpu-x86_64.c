@@ -186,7 +186,7 @@ int fpu_compare(const struct fpu_state *want, const struct fpu_state *got)
 /*
  * The kernel moves a thread that it has preempted, migrated or signalled inside the sequence to the
  * abort address, which four signature bytes precede. So inside the sequence the processor can never
- * change.
+ * change, and the area names the sequence.
  */
 int rseq_stay(struct rseq *rs)
 {
@@ -201,6 +201,8 @@ int rseq_stay(struct rseq *rs)
 		     "mov $200000, %%edx\n\t"
 		     "5: cmp %c[cpu](%[rs]), %%ecx\n\t"
 		     "jne %l[moved]\n\t"
+		     "cmpq $0, %c[cs](%[rs])\n\t"
+		     "je %l[moved]\n\t"
 		     "dec %%edx\n\t"
 		     "jnz 5b\n\t"
 		     "2:\n\t"

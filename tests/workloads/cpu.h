@@ -25,8 +25,8 @@ int fpu_compare(const struct fpu_state *want, const struct fpu_state *got);
 
 /*
  * One restartable sequence that runs for some microseconds and looks all the time whether it is
- * still on the processor it began on. 1: it was, 0: the kernel has aborted the sequence, -1: it was
- * not.
+ * still on the processor it began on, and whether the kernel still knows of the sequence. 1: yes,
+ * 0: the kernel has aborted the sequence, -1: no.
  */
 struct rseq;
 int rseq_stay(struct rseq *rs);

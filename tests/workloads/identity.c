@@ -14,6 +14,8 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/personality.h>
@@ -150,7 +152,7 @@ static int creds_setup(void)
 
 static struct station *filtered;
 
-static int add_filter(long syscall_nr, uint32_t action)
+static int add_filter(long syscall_nr, uint32_t action, unsigned int flags)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -160,7 +162,7 @@ static int add_filter(long syscall_nr, uint32_t action)
 	};
 	struct sock_fprog prog = { .len = ARRAY_SIZE(code), .filter = code };
 
-	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog);
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
 }
 
 static int filtered_verify(void *arg)
@@ -186,8 +188,8 @@ static int filtered_verify(void *arg)
 static void filtered_child(void *arg)
 {
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	    add_filter(SYS_uname, SECCOMP_RET_ERRNO | EXDEV) == 0 &&
-	    add_filter(SYS_getpriority, SECCOMP_RET_ERRNO | ENOTTY) == 0)
+	    add_filter(SYS_uname, SECCOMP_RET_ERRNO | EXDEV, 0) == 0 &&
+	    add_filter(SYS_getpriority, SECCOMP_RET_ERRNO | ENOTTY, 0) == 0)
 		station_serve(filtered, filtered_verify, NULL);
 	fail_errno("seccomp");
 	for (;;)
@@ -207,6 +209,143 @@ static int seccomp_setup(void)
 	if (!filtered || child_start(filtered_child, NULL) < 0)
 		return fail_errno("starting a child");
 	return seccomp_verify();
+}
+
+/* ---- seccomp-threads: threads that the kernel knows to have the same filters ---- */
+
+static struct station *synced;
+
+static void *synced_thread(void *arg)
+{
+	for (;;)
+		pause();
+	return NULL;
+}
+
+/*
+ * The kernel gives the filters of one thread to the others only if theirs are older ones of the
+ * same chain. It does so here every time, so the chain grows.
+ */
+static int synced_verify(void *arg)
+{
+	int r = add_filter(SYS_getpriority, SECCOMP_RET_ERRNO | ENOTTY, SECCOMP_FILTER_FLAG_TSYNC);
+
+	if (r > 0)
+		return fail("thread %d has filters of its own", r);
+	return r < 0 ? fail_errno("seccomp") : WL_OK;
+}
+
+static void synced_child(void *arg)
+{
+	pthread_t thread;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	    add_filter(SYS_uname, SECCOMP_RET_ERRNO | EXDEV, 0) == 0 &&
+	    pthread_create(&thread, NULL, synced_thread, NULL) == 0 &&
+	    add_filter(SYS_getpriority, SECCOMP_RET_ERRNO | ENOTTY, 0) == 0 &&
+	    pthread_create(&thread, NULL, synced_thread, NULL) == 0)
+		station_serve(synced, synced_verify, NULL);
+	fail_errno("filters of threads");
+	for (;;)
+		station_answer(synced, station_wait(synced), WL_FAIL);
+}
+
+static int synced_ask(void)
+{
+	return station_ask(synced, "child with filtered threads");
+}
+
+static int synced_setup(void)
+{
+	if (prctl(PR_GET_SECCOMP) < 0)
+		return skip("this kernel has no seccomp");
+	synced = stations_new(1);
+	if (!synced || child_start(synced_child, NULL) < 0)
+		return fail_errno("starting a child");
+	return synced_ask();
+}
+
+/* ---- seccomp-strict: a child that may only read, write and exit ---- */
+
+static struct {
+	int to[2], from[2];
+	pid_t pid;
+} strict_mode;
+
+static void strict_child(void *arg)
+{
+	char c;
+
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) == 0)
+		while (read(strict_mode.to[0], &c, 1) == 1 && ++c &&
+		       write(strict_mode.from[1], &c, 1) == 1)
+			;
+	syscall(SYS_exit, 1);
+}
+
+static int strict_verify(void)
+{
+	struct pollfd p = { .fd = strict_mode.from[0], .events = POLLIN };
+	char c = 'a', path[64], line[128] = "";
+	FILE *f;
+
+	if (write(strict_mode.to[1], &c, 1) != 1 || poll(&p, 1, 20000) != 1 ||
+	    read(strict_mode.from[0], &c, 1) != 1 || c != 'b')
+		return fail("the child gives no answer");
+	snprintf(path, sizeof(path), "/proc/%d/status", strict_mode.pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f) && strncmp(line, "Seccomp:", 8) != 0)
+		;
+	if (f)
+		fclose(f);
+	return strcmp(line, "Seccomp:\t1\n") == 0 ? WL_OK : fail("the child has %s", line);
+}
+
+static int strict_setup(void)
+{
+	if (pipe(strict_mode.to) < 0 || pipe(strict_mode.from) < 0)
+		return fail_errno("pipe");
+	strict_mode.pid = child_start(strict_child, NULL);
+	return strict_mode.pid < 0 ? fail_errno("fork") : strict_verify();
+}
+
+/* ---- loginuid ---- */
+
+static struct station *logged_in;
+
+static int login_verify(void *arg)
+{
+	char text[16] = "";
+	int fd = open("/proc/self/loginuid", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		return fail_errno("reading the login uid");
+	close(fd);
+	return strcmp(text, "12345") == 0 ? WL_OK : fail("the login uid is %s", text);
+}
+
+static void login_child(void *arg)
+{
+	int fd = open("/proc/self/loginuid", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0 && (write(fd, "12345", 5) == 5 || errno == EPERM))
+		close(fd);
+	station_serve(logged_in, login_verify, NULL);
+}
+
+static int login_ask(void)
+{
+	return station_ask(logged_in, "child with a login uid");
+}
+
+static int login_setup(void)
+{
+	if (access("/proc/self/loginuid", W_OK) < 0)
+		return skip("this kernel has no login uids");
+	logged_in = stations_new(1);
+	if (!logged_in || child_start(login_child, NULL) < 0)
+		return fail_errno("starting a child");
+	return login_ask();
 }
 
 /* ---- rlimits ---- */
@@ -422,6 +561,9 @@ const struct workload identity_workloads[] = {
 	{ "credentials", "ids, groups, capabilities, secure bits", NULL, creds_setup,
 	  creds_verify },
 	{ "seccomp-filter", "two stacked filters", NULL, seccomp_setup, seccomp_verify },
+	{ "seccomp-threads", "threads with common filters", NULL, synced_setup, synced_ask },
+	{ "seccomp-strict", "a child in strict mode", NULL, strict_setup, strict_verify },
+	{ "loginuid", "a login uid", NULL, login_setup, login_ask },
 	{ "rlimits", "resource limits", NULL, rlimits_setup, rlimits_verify },
 	{ "sched", "policies, priorities, nice values", NULL, sched_setup, sched_verify },
 	{ "prctl", "name, umask, personality, oom_score_adj and prctl(2) values", strict_params,

@@ -103,8 +103,14 @@ void arch_context_settle(struct arch_context *ctx)
 
 bool arch_context_undo_interrupt(struct arch_context *ctx)
 {
-	static const long calls[] = { SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2,
-				      SYS_semop,      SYS_semtimedop,  SYS_rt_sigtimedwait };
+	/* those of sockets if they have a timeout (SO_RCVTIMEO) */
+	static const long calls[] = {
+		SYS_epoll_wait, SYS_epoll_pwait,     SYS_epoll_pwait2, SYS_semop,
+		SYS_semtimedop, SYS_rt_sigtimedwait, SYS_io_getevents, SYS_read,
+		SYS_readv,	SYS_recvfrom,	     SYS_recvmsg,      SYS_recvmmsg,
+		SYS_accept,	SYS_accept4,	     SYS_connect,      SYS_write,
+		SYS_writev,	SYS_sendto,	     SYS_sendmsg,      SYS_sendmmsg,
+	};
 	size_t i;
 
 	if ((long)ctx->gp.rax != -EINTR)
@@ -128,6 +134,12 @@ uint64_t arch_context_sp(const struct arch_context *ctx)
 uint64_t arch_context_ip(const struct arch_context *ctx)
 {
 	return ctx->gp.rip;
+}
+
+void arch_context_jump(struct arch_context *ctx, uint64_t ip)
+{
+	ctx->gp.rip = ip;
+	ctx->gp.orig_rax = (unsigned long)-1;
 }
 
 int64_t arch_context_result(const struct arch_context *ctx)

@@ -61,7 +61,7 @@ TEST(a_finished_call_stays)
 	free(c);
 }
 
-TEST(epoll_wait_is_made_again_and_read_is_not)
+TEST(epoll_wait_is_made_again_and_nanosleep_is_not)
 {
 	struct arch_context *c = fresh();
 
@@ -70,7 +70,7 @@ TEST(epoll_wait_is_made_again_and_read_is_not)
 	c->gp.rip = 0x1002;
 	check(arch_context_undo_interrupt(c));
 	check_int((long)c->gp.rip, 0x1000);
-	c->gp.orig_rax = SYS_read;
+	c->gp.orig_rax = SYS_nanosleep;
 	c->gp.rax = (unsigned long)-EINTR;
 	check(!arch_context_undo_interrupt(c));
 	free(c);
