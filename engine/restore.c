@@ -293,14 +293,14 @@ static int step_finish(void *ctx, struct err *err)
 	return r->cgroups ? cgroups_refreeze(r->cgroups, err) : 0;
 }
 
-/* From the first task that runs on there is no way back: errors are told, and nothing is undone. */
+/* When all are free there is no way back: errors are told, and nothing is undone. */
 static int step_resume(void *ctx, struct err *err)
 {
 	struct restore *r = ctx;
-	struct err late = ERR_INIT;
+	int n = tree_resume(r, err);
 
-	if (tree_resume(r, &late) < 0)
-		log_err(r->log, &late);
+	if (n < 0)
+		return n;
 	clock_gettime(CLOCK_MONOTONIC, &r->times.done);
 	op_notify_late(r->opts, r->log, "post-resume", r->tasks.v[0]->pid);
 	stats_write_restore(r);

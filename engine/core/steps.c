@@ -16,6 +16,14 @@ static long elapsed_us(const struct timespec *since)
 	return (now.tv_sec - since->tv_sec) * 1000000 + (now.tv_nsec - since->tv_nsec) / 1000;
 }
 
+void fault_kill(const char *name)
+{
+	const char *fault = getenv("CKPT_FAULT");
+
+	if (fault && strncmp(fault, "kill:", 5) == 0 && strcmp(fault + 5, name) == 0)
+		kill(getpid(), SIGKILL);
+}
+
 /*
  * The fault points of tests: CKPT_FAULT=fail:NAME makes the step fail after it has run, so that its
  * own undo is tested too; CKPT_FAULT=kill:NAME ends this process at its start.
@@ -24,10 +32,10 @@ static int fault_point(const char *name, bool before, struct err *err)
 {
 	const char *fault = getenv("CKPT_FAULT");
 
+	if (before)
+		fault_kill(name);
 	if (!fault || strcmp(fault + 5, name) != 0)
 		return 0;
-	if (before && strncmp(fault, "kill:", 5) == 0)
-		kill(getpid(), SIGKILL);
 	if (!before && strncmp(fault, "fail:", 5) == 0)
 		return err_new(err, ERR_INTERNAL, -EIO, "fault point");
 	return 0;

@@ -15,6 +15,9 @@ struct step {
 	void (*undo)(void *ctx, bool failed); /* optional; also runs at the end of a success */
 };
 
+/* A fault point of tests inside a step: CKPT_FAULT=kill:NAME ends this process there. */
+void fault_kill(const char *name);
+
 /*
  * Runs steps up to the one without a name. 0, or the negative result of the step that failed, with
  * err filled. Undo functions run in every case, after the last step.

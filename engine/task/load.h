@@ -39,5 +39,8 @@ void builders_kill(struct restore *r);
 /* Seizes every builder and gives it the task's memory, threads, attributes and registers. */
 int tree_revive(struct restore *r, struct err *err) __attribute__((warn_unused_result));
 
-/* Lets all of them go. The tree runs. */
+/*
+ * Lets all of them go. The tree runs. It fails only before that: then all of them can still be
+ * ended.
+ */
 int tree_resume(struct restore *r, struct err *err);

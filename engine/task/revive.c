@@ -6,10 +6,12 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "engine/core/steps.h"
 #include "engine/mem/load.h"
 #include "engine/task/attr.h"
 #include "engine/task/load.h"
 #include "engine/task/revive.h"
+#include "engine/tracee/guardian.h"
 #include "proto/core.pb-c.h"
 
 static int seize_leader(struct restore *r, struct restore_task *task, struct err *err)
@@ -134,19 +136,54 @@ static void stop_again(struct restore *r, const struct restore_task *t)
 		kill(t->pid, SIGSTOP);
 }
 
+/*
+ * Until here all tasks die with us. That ends for one after the other, children before parents; a
+ * death of ours in between is the guardian's to complete. Once it is told that all are free, they
+ * live on without us, whether we come to let them go or not.
+ */
+static int commit(struct restore *r, struct err *err)
+{
+	size_t i, k;
+	int n = r->guardian ? 0 : guardian_start(&r->guardian, err);
+
+	if (n < 0)
+		return n;
+	for (i = 0; i < r->tasks.n; i++)
+		guardian_note_kill(r->guardian, r->tasks.v[i]->pid);
+	for (i = r->tasks.n; i-- > 0;) {
+		struct restore_task *t = r->tasks.v[i];
+
+		if (i == r->tasks.n / 2)
+			fault_kill("letting go, in the middle of the commitment");
+		for (k = t->dead ? 0 : t->threads.n; k-- > 0;)
+			tracee_outlive(&t->threads.v[k]->t);
+	}
+	fault_kill("letting go, before it is committed");
+	guardian_commit(r->guardian);
+	fault_kill("letting go, committed");
+	return 0;
+}
+
 int tree_resume(struct restore *r, struct err *err)
 {
-	struct restore_task **t;
 	struct restore_thread **th;
-	int n = 0;
+	size_t i;
+	int n;
 
-	vec_foreach (t, &r->tasks) {
-		if ((*t)->dead)
+	for (i = 0; i < r->tasks.n; i++)
+		if (!r->tasks.v[i]->dead)
+			stop_again(r, r->tasks.v[i]);
+	n = commit(r, err);
+	if (n < 0)
+		return n;
+	for (i = 0; i < r->tasks.n; i++) {
+		if (i == r->tasks.n / 2)
+			fault_kill("letting go, in the middle");
+		if (r->tasks.v[i]->dead)
 			continue;
-		stop_again(r, *t);
-		vec_foreach (th, &(*t)->threads)
+		vec_foreach (th, &r->tasks.v[i]->threads)
 			if (tracee_release(&(*th)->t, err) < 0)
-				n = err->code;
+				log_err(r->log, err);
 	}
-	return n;
+	return 0;
 }

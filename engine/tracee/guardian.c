@@ -19,7 +19,7 @@
 #include "engine/base/proctext.h"
 #include "engine/tracee/tracee-priv.h"
 
-enum { NOTES_MAX = 16384, WRITES_MAX = 8, DIRS_MAX = 256, TRIES = 5000 };
+enum { NOTES_MAX = 16384, KILLS_MAX = 65536, WRITES_MAX = 8, DIRS_MAX = 256, TRIES = 5000 };
 
 struct scratch_note {
 	pid_t pid;
@@ -28,7 +28,7 @@ struct scratch_note {
 
 /* Written by the engine, read by the guardian after the engine's death; counts are written last. */
 struct guardian_shared {
-	uint32_t n_scratch, n_writes, n_dirs;
+	uint32_t n_scratch, n_writes, n_dirs, n_kills, committed;
 	struct {
 		char path[512], text[32];
 		bool last;
@@ -37,6 +37,7 @@ struct guardian_shared {
 		int fd;
 		char path[512];
 	} dirs[DIRS_MAX];
+	pid_t kills[KILLS_MAX];
 	struct scratch_note scratch[NOTES_MAX];
 };
 
@@ -78,6 +79,21 @@ void guardian_note_dir(struct guardian *g, int fd, const char *path)
 	g->shared->dirs[n].fd = fd;
 	snprintf(g->shared->dirs[n].path, sizeof(g->shared->dirs[n].path), "%s", path);
 	__atomic_store_n(&g->shared->n_dirs, n + 1, __ATOMIC_RELEASE);
+}
+
+void guardian_note_kill(struct guardian *g, pid_t pid)
+{
+	uint32_t n = g->shared->n_kills;
+
+	if (n == KILLS_MAX)
+		return;
+	g->shared->kills[n] = pid;
+	__atomic_store_n(&g->shared->n_kills, n + 1, __ATOMIC_RELEASE);
+}
+
+void guardian_commit(struct guardian *g)
+{
+	__atomic_store_n(&g->shared->committed, 1, __ATOMIC_RELEASE);
 }
 
 static bool still_same(const struct scratch_note *n)
@@ -227,6 +243,10 @@ static void undo_all(void *arg)
 	struct guardian_shared *shared = arg;
 	uint32_t i;
 
+	if (shared->committed)
+		return;
+	for (i = 0; i < shared->n_kills; i++)
+		kill(shared->kills[i], SIGKILL);
 	undo_writes(shared, false);
 	for (i = 0; i < shared->n_scratch; i++)
 		undo_scratch(&shared->scratch[i]);

@@ -2,7 +2,7 @@
 /*
  * The guardian: a small process that outlives a killed engine just long enough to undo what the
  * engine has done to others: it takes scratch mappings away, thaws the cgroup that the engine has
- * frozen, and removes the cgroups of a restore that did not come to its end.
+ * frozen, and ends the tasks and removes the cgroups of a restore that did not come to its end.
  */
 #pragma once
 
@@ -39,6 +39,13 @@ void guardian_note_write(struct guardian *g, const char *path, const char *text,
  * the guardian was started; path is relative to it.
  */
 void guardian_note_dir(struct guardian *g, int fd, const char *path);
+
+/*
+ * Notes a task of a restore that is being let go: it must not live on when the engine dies before
+ * guardian_commit(). From then on nothing is undone any more, and nobody is killed.
+ */
+void guardian_note_kill(struct guardian *g, pid_t pid);
+void guardian_commit(struct guardian *g);
 
 /* The engine has undone everything itself: the guardian ends without doing anything. NULL allowed.
  */

@@ -219,6 +219,13 @@ int tracee_suspend_seccomp(struct tracee *t)
 	return ptrace(PTRACE_SETOPTIONS, t->tid, NULL, (void *)options) < 0 ? errno : 0;
 }
 
+void tracee_outlive(struct tracee *t)
+{
+	if (t->state == TRACEE_STOPPED || t->state == TRACEE_PARKED)
+		ptrace(PTRACE_SETOPTIONS, t->tid, NULL, (void *)(long)PTRACE_O_TRACESYSGOOD);
+	t->dead_means_die = false;
+}
+
 int tracee_release(struct tracee *t, struct err *err)
 {
 	int r = 0;

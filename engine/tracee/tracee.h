@@ -65,6 +65,9 @@ int tracee_read_context(struct tracee *t, struct err *err) __attribute__((warn_u
 /* Suspends the thread's seccomp filters while we trace it. Positive if the kernel refuses. */
 int tracee_suspend_seccomp(struct tracee *t);
 
+/* A thread that was seized for a restore does not die with us any more; it is still held. */
+void tracee_outlive(struct tracee *t);
+
 /* Puts t->ctx back and lets the thread run. Never fails for a thread that is gone. */
 int tracee_release(struct tracee *t, struct err *err);
 
