@@ -18,6 +18,7 @@
 #include "cgroups/cgroups.h"
 #include "engine/base/cleanup.h"
 #include "engine/base/io.h"
+#include "engine/core/errand.h"
 #include "engine/core/restore.h"
 #include "engine/core/steps.h"
 #include "engine/files/restore-files.h"
@@ -347,6 +348,7 @@ static void done(struct restore *r)
 		munmap((void *)r->scratch_addr, r->scratch_len + IMAGE_PAGE_SIZE);
 	if (r->own_vmas)
 		proc_vmas_done(r->own_vmas);
+	errands_done(r);
 	if (r->shared)
 		munmap(r->shared, sizeof(*r->shared));
 	if (r->fd_base)

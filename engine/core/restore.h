@@ -34,6 +34,7 @@ struct mount_plan;
 struct cgroups_plan;
 struct guardian;
 struct builder_shared;
+struct errand_box;
 struct page_map;
 struct inherited;
 struct proc_vmas;
@@ -131,6 +132,8 @@ struct restore {
 	struct cgroups_plan *cgroups;
 	struct guardian *guardian; /* removes our cgroups if we are killed; NULL: none were made */
 	struct builder_shared *shared;
+	struct errand_box *errands; /* for each process that is forked; see errand.h */
+	size_t n_errands;
 	int engine_socket, builder_socket; /* builders report here */
 	int proc_fd;			   /* the host's /proc, also in builders */
 	int engine_pidfd; /* readable when the engine has died: builders then end */

@@ -145,6 +145,7 @@ static void take_attr(struct unix_diag *d, const struct nlattr *a, const void *d
 	case UNIX_DIAG_PEER:
 		if (len >= sizeof(d->peer))
 			memcpy(&d->peer, data, sizeof(d->peer));
+		d->has_peer = true;
 		break;
 	case UNIX_DIAG_ICONS:
 		d->icons = data;

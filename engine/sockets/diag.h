@@ -15,6 +15,7 @@ struct nlmsghdr;
 struct unix_diag {
 	uint32_t ino;
 	uint32_t peer; /* inode number of the other end, 0 if it has none or is not accepted yet */
+	bool has_peer; /* it has one, be it not accepted yet or closed */
 	uint8_t type, state, shutdown; /* SOCK_*, TCP_* of the kernel, bits 1 read and 2 write */
 	uint32_t rqueue, wqueue;       /* listening: waiting connections and backlog; else bytes */
 	size_t name_len;	       /* as in sun_path: a path has its zero byte at the end */

@@ -12,6 +12,7 @@
 
 #include "engine/base/cleanup.h"
 #include "engine/base/io.h"
+#include "engine/core/errand.h"
 #include "engine/files/kind.h"
 #include "engine/ns/ns.h"
 #include "engine/sockets/inside.h"
@@ -26,14 +27,14 @@
 
 /* ---- dump ---- */
 
-struct errand {
+struct look {
 	const struct peek_args *peek;
 	int out;
 };
 
 static int peek(void *arg)
 {
-	const struct errand *e = arg;
+	const struct look *e = arg;
 	int r = queue_peek(e->peek, e->out);
 
 	return r == PEEK_ODD ? QUEUE_IS_ODD : r;
@@ -124,13 +125,13 @@ int queue_capture(struct dump *d, const struct queue_source *q, struct err *err)
 {
 	cleanup_fd int out = memfd_create("queue", MFD_CLOEXEC);
 	cleanup_buf struct buf b = BUF_INIT;
-	struct errand errand = { &q->peek, out };
+	struct look look = { &q->peek, out };
 	int result, r;
 	size_t at = 0;
 
 	if (out < 0)
 		return err_sys(err, -errno, "making memory for the queue");
-	r = inside_run(d, peek, &errand, &result, err);
+	r = inside_run(d, peek, &look, &result, err);
 	if (r < 0 || result > 0)
 		return r ?: result;
 	if (result < 0)
@@ -287,7 +288,6 @@ static void put_control(struct msghdr *m, int type, const void *data, size_t len
 	m->msg_controllen += CMSG_SPACE(len);
 }
 
-/* The process may have ended before the dump: then its number is nobody's, and nobody can tell. */
 static bool process_exists(pid_t pid)
 {
 	cleanup_fd int fd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -301,18 +301,29 @@ static void put_cred(struct msghdr *m, const struct sk_packet *p)
 
 	if (!p->has_cred)
 		return;
-	if (!process_exists(c.pid))
+	/* from outside, or of a number that cannot be had */
+	if (c.pid <= 0 || !process_exists(c.pid))
 		c.pid = getpid();
 	put_control(m, SCM_CREDENTIALS, &c, sizeof(c));
 }
 
-int queue_send(struct restore *r, const struct sk_packet *p, int sender, const void *addr,
-	       size_t addr_len, struct err *err)
+struct sending {
+	struct restore *r;
+	const struct sk_packet *p;
+	int sender;
+	const void *addr;
+	size_t addr_len;
+};
+
+/* 0, or -errno; -ENOBUFS if not all fits. */
+static int send_packet(void *arg)
 {
+	const struct sending *s = arg;
+	const struct sk_packet *p = s->p;
 	union control control = { 0 };
 	struct iovec iov = { (void *)p->bytes, p->len };
-	struct msghdr m = { .msg_name = (void *)addr,
-			    .msg_namelen = (socklen_t)addr_len,
+	struct msghdr m = { .msg_name = (void *)s->addr,
+			    .msg_namelen = (socklen_t)s->addr_len,
 			    .msg_iov = &iov,
 			    .msg_iovlen = 1,
 			    .msg_control = &control };
@@ -321,18 +332,28 @@ int queue_send(struct restore *r, const struct sk_packet *p, int sender, const v
 	size_t i;
 
 	for (i = 0; i < p->n_rights; i++)
-		fds[i] = files_find(r, p->rights[i])->fd;
+		fds[i] = files_find(s->r, p->rights[i])->fd;
 	if (p->n_rights)
 		put_control(&m, SCM_RIGHTS, fds, p->n_rights * sizeof(int));
 	put_cred(&m, p);
+	/* a set of images that has more than the queue holds must fail, not hang */
+	n = sendmsg(s->sender, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0)
+		return -errno;
+	return (size_t)n == p->len ? 0 : -ENOBUFS;
+}
+
+int queue_send(struct restore *r, const struct sk_packet *p, int sender, const void *addr,
+	       size_t addr_len, struct err *err)
+{
+	struct sending s = { r, p, sender, addr, addr_len };
+	int n;
+
 	if (sockopts_make_room(sender, err) < 0)
 		return err->code;
-	/* a set of images that has more than the queue holds must fail, not hang */
-	n = sendmsg(sender, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (n < 0)
-		return err_sys(err, -errno, "filling the queue of a socket");
-	if ((size_t)n != p->len)
-		return err_new(err, ERR_ENVIRONMENT, -ENOBUFS,
-			       "only %zd of %zu bytes fit into the queue of a socket", n, p->len);
-	return 0;
+	/* a sender that has ended: the kernel takes the number only of a process that exists */
+	if (!p->has_cred || process_exists(p->cred.pid) ||
+	    errand_by_number(p->cred.pid, send_packet, &s, &n) != 0)
+		n = send_packet(&s);
+	return n < 0 ? err_sys(err, n, "filling the queue of a socket") : 0;
 }

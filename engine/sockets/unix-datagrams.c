@@ -101,7 +101,7 @@ static int send_by_other_end(struct restore *r, struct route *t, const struct sk
 	struct usk *u = t->to;
 	int n = 0;
 
-	if (unix_is_mutual(u))
+	if (u->connected)
 		return queue_send(r, p, u->peer->fd, NULL, 0, err);
 	if (u->helper < 0)
 		return err_image(
@@ -126,7 +126,7 @@ int unix_fill_datagrams(struct restore *r, struct restore_unix *all, struct usk 
 {
 	const struct sk_packet *p = queue_next(all->packets.first, u->obj->id);
 	struct route t = { .all = all, .to = u, .file = -EBADF, .extra = -EBADF };
-	bool direct = unix_is_mutual(u) || !unix_has_name(u);
+	bool direct = u->connected || u->helper >= 0 || !unix_has_name(u);
 	int n = 0;
 
 	if (p && !direct) {

@@ -459,6 +459,8 @@ static void fill(const struct dump *d, const struct file_ref *ref, const struct 
 	}
 	e->peek_off = number_option(ref->lfd, SO_PEEK_OFF, -1);
 	e->has_peek_off = e->peek_off != -1;
+	if (sk->type == SOCK_DGRAM && sk->has_peer && !sk->peer)
+		e->has_peer_closed = e->peer_closed = true;
 }
 
 int unix_capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err *err)
@@ -486,6 +488,8 @@ int unix_capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err
 	if (r == 0)
 		r = sockopts_capture(d, ref, &(struct sk_ident){ AF_UNIX, sk->type, 0, false },
 				     &e->opts, err);
+	if (r == 0)
+		r = unix_capture_cred(d, ref->lfd, e, err);
 	if (r == 0 && e->name.len && e->name.data[0])
 		r = capture_path(d, ref, e, err);
 	if (r == 0)

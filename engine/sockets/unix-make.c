@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
@@ -22,6 +23,7 @@
 /* A listener for one moment, bound to a name out of sight. */
 struct temp_listener {
 	const struct usk *name_of;
+	const struct errand_cred *who;
 	int fd;
 };
 
@@ -59,14 +61,16 @@ static bool has_client(const struct maker *m, const struct usk *u)
 
 /* ---- 1. sockets ---- */
 
-static int make_pair(int type, int *a, int *b, struct err *err)
+/* The two of a pair tell of each other whoever made it. */
+static int make_pair(struct maker *m, const struct usk *u, int *a, int *b, struct err *err)
 {
-	int p[2];
+	struct errand e = { .call = ERRAND_PAIR, .type = (int)u->e->type };
+	int r = errand_run(m->r, u->peer_cred, &e);
 
-	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, p) < 0)
-		return err_sys(err, -errno, "making a pair of unix sockets");
-	*a = p[0];
-	*b = p[1];
+	if (r < 0)
+		return err_sys(err, r, "making a pair of unix sockets");
+	*a = e.pair[0];
+	*b = e.pair[1];
 	return 0;
 }
 
@@ -88,27 +92,41 @@ static struct usk *accepted_end(const struct maker *m, struct usk *u)
 	return a_listener_has_name_of(m, u) ? u : u->peer;
 }
 
-static int temp_listener(struct maker *m, const struct usk *name_of, struct err *err)
+static int listen_as(struct maker *m, const struct errand_cred *who, int fd, int backlog)
+{
+	struct errand e = { .call = ERRAND_LISTEN, .fd = fd, .backlog = backlog };
+
+	return errand_run(m->r, who, &e);
+}
+
+/* who listened last is told to clients */
+static int temp_listener(struct maker *m, const struct usk *name_of, const struct errand_cred *who,
+			 struct err *err)
 {
 	cleanup_fd int fd = -EBADF;
 	struct temp_listener *l;
 	int r;
 
-	vec_foreach (l, &m->listeners)
-		if (l->name_of->e->type == name_of->e->type && unix_same_name(l->name_of, name_of))
-			return l->fd;
+	vec_foreach (l, &m->listeners) {
+		if (l->name_of->e->type != name_of->e->type || !unix_same_name(l->name_of, name_of))
+			continue;
+		r = unix_same_cred(l->who, who) ? 0 : listen_as(m, who, l->fd, 1);
+		l->who = who;
+		return r < 0 ? err_sys(err, r, "listening for a connection of our own") : l->fd;
+	}
 	fd = socket(AF_UNIX, (int)name_of->e->type | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_sys(err, -errno, "making a unix socket");
 	r = unix_bind_hidden(fd, name_of, err);
 	if (r < 0)
 		return r;
-	if (listen(fd, 1) < 0)
-		return err_sys(err, -errno, "listening for a connection of our own");
+	r = listen_as(m, who, fd, 1);
+	if (r < 0)
+		return err_sys(err, r, "listening for a connection of our own");
 	l = vec_add(&m->listeners);
 	if (!l)
 		return err_nomem(err);
-	*l = (struct temp_listener){ name_of, take_fd(&fd) };
+	*l = (struct temp_listener){ name_of, who, take_fd(&fd) };
 	return l->fd;
 }
 
@@ -117,52 +135,92 @@ static int temp_listener(struct maker *m, const struct usk *name_of, struct err 
 static int make_accepted_pair(struct maker *m, struct usk *accepted, struct err *err)
 {
 	struct usk *client = accepted->peer;
-	int listener = temp_listener(m, accepted, err), r;
+	int listener = temp_listener(m, accepted, client->peer_cred, err), r;
 
 	if (listener < 0)
 		return listener;
 	client->fd = socket(AF_UNIX, (int)client->e->type | SOCK_CLOEXEC, 0);
 	if (client->fd < 0)
 		return err_sys(err, -errno, "making a unix socket");
-	r = unix_connect(client->fd, accepted, listener, err);
+	r = unix_connect_as(m->r, accepted->peer_cred, client->fd, accepted, listener, err);
 	if (r < 0)
 		return r;
 	accepted->fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	if (accepted->fd < 0)
 		return err_sys(err, -errno, "accepting a connection of our own");
 	accepted->named = true;
+	accepted->connected = client->connected = true;
+	return 0;
+}
+
+/* Connects to a socket that has a name for the moment, so that nobody is noted. */
+static int connect_to_nobody(struct usk *u, struct err *err)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	socklen_t len = sizeof(a);
+
+	u->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	u->helper = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	/* with nothing but the family the kernel chooses a name */
+	if (u->fd < 0 || u->helper < 0 ||
+	    bind(u->helper, (struct sockaddr *)&a, sizeof(sa_family_t)) < 0 ||
+	    getsockname(u->helper, (struct sockaddr *)&a, &len) < 0 ||
+	    connect(u->fd, (struct sockaddr *)&a, len) < 0)
+		return err_sys(err, -errno, "connecting unix sockets of our own");
 	return 0;
 }
 
 /*
- * A datagram socket that nothing leads to gets its queue from the other end of a pair. Connecting
- * to nothing takes away only its own side of the connection.
+ * A datagram socket that was joined to another and is not any more, or that nothing leads to: it
+ * gets its queue from the other end of a pair. Connecting to nothing takes away only its own side
+ * of the connection; with the other end closed at the end it has not noticed yet.
  */
-static int make_with_sender(struct usk *u, struct err *err)
+static int make_with_sender(struct maker *m, struct usk *u, struct err *err)
 {
 	struct sockaddr nothing = { .sa_family = AF_UNSPEC };
-	int r = make_pair(SOCK_DGRAM, &u->fd, &u->helper, err);
+	int r;
 
-	if (r == 0 && connect(u->fd, &nothing, sizeof(nothing)) < 0)
+	if (u->e->peer_closed && unix_is_unjoined(u))
+		return connect_to_nobody(u, err);
+	r = make_pair(m, u, &u->fd, &u->helper, err);
+	if (r == 0 && !u->e->peer_closed && connect(u->fd, &nothing, sizeof(nothing)) < 0)
 		return err_sys(err, -errno, "disconnecting a unix socket");
 	return r;
+}
+
+static bool needs_sender(const struct maker *m, const struct usk *u)
+{
+	if (u->e->type != SOCK_DGRAM)
+		return false;
+	return u->e->peer_closed || unix_is_joined(u) ||
+	       (!unix_has_name(u) && !has_client(m, u) &&
+		!queue_is_empty(&m->all->packets, u->obj->id));
+}
+
+/* Two that are connected to each other by their names, and so were never joined. */
+static bool are_unjoined(const struct usk *u)
+{
+	return u->e->type == SOCK_DGRAM && unix_is_unjoined(u) && unix_has_name(u) &&
+	       unix_has_name(u->peer);
 }
 
 static int make_socket(struct maker *m, struct usk *u, struct err *err)
 {
 	int type = (int)u->e->type;
+	bool mutual = unix_is_mutual(u) && !are_unjoined(u);
 
 	if (u->fd >= 0)
 		return 0;
-	if (unix_is_mutual(u) && type != SOCK_DGRAM && (unix_has_name(u) || unix_has_name(u->peer)))
+	if (mutual && type != SOCK_DGRAM && (unix_has_name(u) || unix_has_name(u->peer)))
 		return make_accepted_pair(m, accepted_end(m, u), err);
-	if (unix_is_mutual(u))
-		return make_pair(type, &u->fd, &u->peer->fd, err);
+	if (mutual) {
+		u->connected = u->peer->connected = true;
+		return make_pair(m, u, &u->fd, &u->peer->fd, err);
+	}
 	if ((is_connection(u) || u->e->uflags & USK_SERVICE) && !u->peer)
-		return make_pair(type, &u->fd, &u->helper, err);
-	if (type == SOCK_DGRAM && !unix_has_name(u) && !has_client(m, u) &&
-	    !queue_is_empty(&m->all->packets, u->obj->id))
-		return make_with_sender(u, err);
+		return make_pair(m, u, &u->fd, &u->helper, err);
+	if (needs_sender(m, u))
+		return make_with_sender(m, u, err);
 	u->fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	return u->fd < 0 ? err_sys(err, -errno, "making a unix socket") : 0;
 }
@@ -176,9 +234,11 @@ static int bind_socket(struct maker *m, struct usk *u, struct err *err)
 
 static int start_listening(struct maker *m, struct usk *u, struct err *err)
 {
-	if (u->e->state == SK_LISTEN && listen(u->fd, (int)u->e->backlog) < 0)
-		return err_sys(err, -errno, "listening on unix socket %u", u->e->ino);
-	return 0;
+	int r = 0;
+
+	if (u->e->state == SK_LISTEN)
+		r = listen_as(m, u->peer_cred, u->fd, (int)u->e->backlog);
+	return r < 0 ? err_sys(err, r, "listening on unix socket %u", u->e->ino) : 0;
 }
 
 /* ---- 4. datagrams ---- */
@@ -202,7 +262,7 @@ static bool must_wait(const struct maker *m, const struct usk *u)
 	return false;
 }
 
-static int connect_one(struct usk *u, struct err *err)
+static int connect_one(struct maker *m, struct usk *u, struct err *err)
 {
 	bool ours = unix_is_made_here(u->peer);
 	int r;
@@ -210,7 +270,11 @@ static int connect_one(struct usk *u, struct err *err)
 	if (!ours && !(u->peer->e->uflags & USK_EXTERN))
 		return err_image(err, "unix socket %u is connected to %u, which nobody has",
 				 u->e->ino, u->peer->e->ino);
-	r = unix_connect(u->fd, u->peer, ours ? u->peer->fd : -1, err);
+	/* a connection that waits to be accepted will tell who made it */
+	if (ours && u->e->type != SOCK_DGRAM)
+		r = unix_connect_as(m->r, u->own_cred, u->fd, u->peer, u->peer->fd, err);
+	else
+		r = unix_connect(u->fd, u->peer, ours ? u->peer->fd : -1, err);
 	u->connected = r == 0;
 	return r;
 }
@@ -221,9 +285,6 @@ static int connect_all(struct maker *m, struct err *err)
 	struct usk *u;
 	int r;
 
-	for (u = m->all->first; u; u = u->next)
-		if (unix_is_mutual(u))
-			u->connected = true;
 	while (more) {
 		bool progress = false;
 
@@ -235,7 +296,7 @@ static int connect_all(struct maker *m, struct err *err)
 				more = true;
 				continue;
 			}
-			r = connect_one(u, err);
+			r = connect_one(m, u, err);
 			if (r < 0)
 				return r;
 			progress = true;

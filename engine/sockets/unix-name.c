@@ -273,6 +273,29 @@ static int connect_to_name(int fd, const struct usk *target, struct err *err)
 	return r < 0 ? r : back;
 }
 
+int unix_connect_as(struct restore *r, const struct errand_cred *who, int fd,
+		    const struct usk *target, int target_fd, struct err *err)
+{
+	cleanup_fd int file = -EBADF;
+	struct errand e = { .call = ERRAND_CONNECT, .fd = fd, .path_fd = -1 };
+	struct sockaddr_un a;
+	char text[128];
+	int n;
+
+	if (unix_has_path(target)) {
+		file = ioctl(target_fd, SIOC_UNIX_FILE);
+		if (file < 0)
+			return err_sys(err, -errno, "opening the file of unix socket '%s'",
+				       text_of(target, text));
+		e.path_fd = file;
+	} else {
+		e.addr_len = address_of(target, &a);
+		memcpy(e.addr, &a, e.addr_len);
+	}
+	n = errand_run(r, who, &e);
+	return n < 0 ? err_sys(err, n, "connecting to unix socket '%s'", text_of(target, text)) : 0;
+}
+
 int unix_connect(int fd, const struct usk *target, int target_fd, struct err *err)
 {
 	char text[128];

@@ -2,6 +2,7 @@
 /* Unix sockets: what unix.c, unix-make.c and unix-name.c share. */
 #pragma once
 
+#include "engine/core/errand.h"
 #include "engine/core/restore.h"
 #include "engine/files/kind.h"
 #include "engine/sockets/queue.h"
@@ -31,9 +32,10 @@ struct usk {
 	int fd;	    /* made along with the others; then the place of its file */
 	int helper; /* other end of a socket that has none in the images; sends what it has unread
 		     */
+	const struct errand_cred *own_cred;  /* as whom its first owner acts; or NULL */
+	const struct errand_cred *peer_cred; /* whom SO_PEERCRED shall tell; NULL: nobody */
 	bool named; /* has its name from the listener that it was accepted from */
 	bool connected;
-	bool queue_done;
 };
 
 struct restore_unix {
@@ -41,6 +43,21 @@ struct restore_unix {
 	struct sk_packets packets;
 	struct usk *first;
 };
+
+/* ---- unix-cred.c: who made a connection ---- */
+
+/* Fills peer_cred of the message. */
+int unix_capture_cred(struct dump *d, int sk, struct UnixSkEntry *e, struct err *err);
+
+int unix_check_cred(const struct UnixSkEntry *e, struct err *err);
+
+/* For link(): sets the two creds, and tells whose builders will be asked. */
+void unix_plan_creds(struct restore *r, struct usk *u);
+
+/* Whether the image tells that it was joined to another, and that it was not. */
+bool unix_is_joined(const struct usk *u);
+bool unix_is_unjoined(const struct usk *u);
+bool unix_same_cred(const struct errand_cred *a, const struct errand_cred *b);
 
 /* The kind's look_inside() and capture(). */
 int unix_look_inside(struct dump *d, struct file_ref *ref, struct err *err);
@@ -76,6 +93,10 @@ int unix_bind_hidden(int fd, const struct usk *u, struct err *err);
 
 /* Connects to a socket by its name; target_fd is that socket, or -1 if it is not ours. */
 int unix_connect(int fd, const struct usk *target, int target_fd, struct err *err);
+
+/* The same to a socket of ours, by the builder of whoever does it (NULL: by this one). */
+int unix_connect_as(struct restore *r, const struct errand_cred *who, int fd,
+		    const struct usk *target, int target_fd, struct err *err);
 
 /*
  * The address to send to a named socket of ours: its name, or the way to its file, which stays open

@@ -6,7 +6,7 @@
  * Both ends of a connection must be in the tree; a datagram socket may be connected to a named
  * socket outside of it (--ext-unix-sk). What waits in queues can have descriptors with it, also of
  * these sockets themselves: so they are made when all tasks and all other files are there. The
- * kernel keeps who made a connection (SO_PEERCRED); images do not have it.
+ * kernel keeps who made a connection (SO_PEERCRED): so the builder of that task makes it.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -57,7 +57,8 @@ static int check_entry(const struct file_obj *obj, const UnixSkEntry *e, struct 
 	if (e->backlog > INT32_MAX)
 		return err_image(err, "a unix socket with a backlog of %u", e->backlog);
 	if (sockopts_check(obj->id, &(struct sk_ident){ AF_UNIX, (int)e->type, 0, false }, e->opts,
-			   err) < 0)
+			   err) < 0 ||
+	    unix_check_cred(e, err) < 0)
 		return err->code;
 	return files_check_fown(obj, e->fown, err);
 }
@@ -132,6 +133,9 @@ static int link_peer(struct restore *r, struct file_obj *obj, struct err *err)
 		return err_nomem(err);
 	if (files_is_inherited(r, obj))
 		return 0;
+	if (e->peer)
+		u->peer = by_ino(all, e->peer);
+	unix_plan_creds(r, u);
 	if (e->has_ns_id && net && e->ns_id != net)
 		return err_refuse(
 			err,
@@ -140,7 +144,6 @@ static int link_peer(struct restore *r, struct file_obj *obj, struct err *err)
 			e->ino);
 	if (!e->peer)
 		return 0;
-	u->peer = by_ino(all, e->peer);
 	if (!u->peer)
 		return err_image(err, "unix socket %u is connected to %u, which is not there",
 				 e->ino, e->peer);

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/core/errand.h"
 #include "engine/files/restore-files.h"
 #include "engine/mem/load.h"
 #include "engine/ns/ns.h"
@@ -352,8 +353,11 @@ static int give_birth(struct restore *r, struct restore_task *task, struct err *
 	if (n == 0 && !task->index) {
 		wait_stage(r, STAGE_LATE);
 		n = restore_files_create_late(r, err);
+		errands_end(r);
 		if (n == 0)
 			n = say(r, task, STAGE_LATE, err);
+	} else if (n == 0) {
+		errands_serve(r, task->index);
 	}
 	return n == 0 ? take_part_in_rounds(r, task, err) : n;
 }

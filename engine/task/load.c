@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/core/errand.h"
 #include "engine/task/attr.h"
 #include "engine/task/plan.h"
 #include "engine/task/sharing.h"
@@ -147,7 +148,11 @@ int tree_load(struct restore *r, struct err *err)
 		n = err_image(err, "image 'pstree.img': the root task is dead");
 	if (n == 0)
 		n = tree_plan(r, err);
-	return n == 0 ? share_load(r, err) : n;
+	if (n == 0)
+		n = share_load(r, err);
+	if (n == 0 && errands_init(r, plan_births(r)) < 0)
+		return err_nomem(err);
+	return n;
 }
 
 int tree_check_attrs(struct restore *r, struct err *err)

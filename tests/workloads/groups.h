@@ -11,3 +11,4 @@ extern const struct workload basic_workloads[], full_workloads[], thread_workloa
 	event_workloads[], tty_workloads[], ipc_workloads[], identity_workloads[], unix_workloads[],
 	inet_workloads[], many_workloads[], unix_scm_workloads[], table_workloads[];
 extern const struct workload inet_more_workloads[];
+extern const struct workload peercred_workloads[];

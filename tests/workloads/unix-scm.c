@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/workloads/groups.h"
@@ -117,6 +118,7 @@ static int count(uint64_t value)
 
 static int stream[2], datagrams[2], packets[2], selves[2], outer[2], watchers[2];
 static int cred_pair[2], named, sets_number;
+static pid_t cred_dead;
 
 static int stream_fill(void)
 {
@@ -320,6 +322,19 @@ static int watcher_verify(void)
 
 /* ---- credentials, and the name of a sender that is closed ---- */
 
+/* A message of a process that has ended before it is read. */
+static int send_and_end(void)
+{
+	struct message m = { .len = 4, .data = "dead" };
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(message_send(cred_pair[1], &m));
+	cred_dead = pid;
+	return pid > 0 && waitpid(pid, &status, 0) == pid && !status ? WL_OK : fail_errno("fork");
+}
+
 static int cred_fill(void)
 {
 	struct message with = { .len = 4, .data = "cred" }, without = { .len = 4, .data = "none" };
@@ -329,6 +344,8 @@ static int cred_fill(void)
 	if (setsockopt(cred_pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
 		return fail_errno("SO_PASSCRED");
 	r = message_send(cred_pair[1], &with);
+	if (r == WL_OK)
+		r = send_and_end();
 	if (r == WL_OK && setsockopt(cred_pair[0], SOL_SOCKET, SO_PASSCRED, &off, sizeof(off)) < 0)
 		return fail_errno("SO_PASSCRED");
 	if (r == WL_OK)
@@ -340,9 +357,10 @@ static int cred_fill(void)
 
 static int cred_verify(void)
 {
-	struct message a, b;
+	struct message a, dead, b;
 
 	if (message_receive(cred_pair[0], &a) != WL_OK ||
+	    message_receive(cred_pair[0], &dead) != WL_OK ||
 	    message_receive(cred_pair[0], &b) != WL_OK)
 		return WL_FAIL;
 	if (a.len != 4 || memcmp(a.data, "cred", 4) || !a.has_cred)
@@ -350,6 +368,9 @@ static int cred_verify(void)
 	if (a.cred.pid != getpid() || a.cred.uid != geteuid() || a.cred.gid != getegid())
 		return fail("the credentials are of pid %d, user %u, group %u", a.cred.pid,
 			    a.cred.uid, a.cred.gid);
+	if (memcmp(dead.data, "dead", 4) || dead.cred.pid != cred_dead)
+		return fail("the credentials of an ended process are of pid %d, not %d",
+			    dead.cred.pid, cred_dead);
 	if (b.len != 4 || memcmp(b.data, "none", 4) || b.cred.pid)
 		return fail("a message without credentials has some of pid %d", b.cred.pid);
 	return cred_fill();
