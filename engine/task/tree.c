@@ -218,8 +218,11 @@ static int task_stop(struct dump *d, struct dump_task *task, struct err *err)
 		if (r != 0)
 			return r;
 	} while (fresh);
+	/* it has ended meanwhile; before its parent has waited for it, it is still there */
 	if (!task->threads.n)
-		return TRACEE_IS_GONE;
+		return read_stat(task->proc_fd, "stat", &st) == 0 && st.state == 'Z'
+			       ? task_is_zombie(d, task, err)
+			       : TRACEE_IS_GONE;
 	qsort(task->threads.v, task->threads.n, sizeof(task->threads.v[0]), leader_first);
 	task->state = TASK_ALIVE;
 	return 0;

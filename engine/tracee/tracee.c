@@ -16,7 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/base/cleanup.h"
 #include "engine/base/io.h"
+#include "engine/base/proctext.h"
 #include "engine/tracee/tracee-priv.h"
 
 #ifndef PTRACE_O_SUSPEND_SECCOMP
@@ -164,6 +166,18 @@ int tracee_read_context(struct tracee *t, struct err *err)
 	return 0;
 }
 
+/* A thread that is ending cannot be seized any more: the kernel says EPERM. */
+static bool is_ending(pid_t tid)
+{
+	cleanup_buf struct buf b = BUF_INIT;
+	struct proc_stat st;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+	return io_read_file(AT_FDCWD, path, &b) < 0 || proc_stat_parse(b.data, b.len, &st) < 0 ||
+	       st.state == 'Z' || st.state == 'X';
+}
+
 int tracee_seize_begin(struct tracee *t, bool for_restore, struct err *err)
 {
 	long options = PTRACE_O_TRACESYSGOOD;
@@ -172,9 +186,10 @@ int tracee_seize_begin(struct tracee *t, bool for_restore, struct err *err)
 	if (for_restore)
 		options |= PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE;
 	if (ptrace(PTRACE_SEIZE, t->tid, NULL, (void *)options) < 0) {
-		if (errno == ESRCH)
+		r = -errno;
+		if (r == -ESRCH || (r == -EPERM && is_ending(t->tid)))
 			return TRACEE_IS_GONE;
-		r = err_sys(err, -errno, "seizing thread %d", t->tid);
+		err_sys(err, r, "seizing thread %d", t->tid);
 		if (r == -EPERM)
 			err_hint(
 				err,
@@ -182,7 +197,8 @@ int tracee_seize_begin(struct tracee *t, bool for_restore, struct err *err)
 		return r;
 	}
 	t->dead_means_die = for_restore;
-	if (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0)
+	/* one that ends right now tells so when it is waited for */
+	if (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0 && errno != ESRCH)
 		return err_sys(err, -errno, "stopping thread %d", t->tid);
 	return 0;
 }
