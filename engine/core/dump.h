@@ -70,7 +70,8 @@ struct dump_task {
 	struct scratch scratch;
 	uint32_t vm_id, files_id, fs_id, sighand_id;
 	uint32_t cg_set;
-	struct VmaEntry *areas; /* one per vma, in the arena */
+	struct VmaEntry *areas;	       /* one per vma, in the arena */
+	VEC(struct VmaEntry *) guards; /* guard pages, after them in the image */
 	uint32_t exe_id, cwd_id, root_id;
 	struct proc_timers *timers; /* between asking and capturing */
 	struct program *program;    /* the leader's, with its answers */

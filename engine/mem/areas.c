@@ -18,8 +18,6 @@ static const char *unsupported_flag(const struct proc_vma *vma)
 		return "it is registered with a userfaultfd";
 	if (proc_vma_has(vma, VMF_SS))
 		return "shadow stacks cannot be kept yet";
-	if (proc_vma_has(vma, VMF_SL))
-		return "sealed mappings cannot be kept yet";
 	if (proc_vma_has(vma, VMF_PF) || proc_vma_has(vma, VMF_IO) || proc_vma_has(vma, VMF_MM))
 		return "it maps a device";
 	/* code that is only executable has a key by the kernel's own choice */
@@ -32,6 +30,8 @@ static const char *unsupported_path(const char *path)
 {
 	if (starts(path, "anon_inode:") || starts(path, "/anon_inode:"))
 		return "io_uring and other kernel objects cannot be mapped again";
+	if (strcmp(path, "/secretmem (deleted)") == 0)
+		return "secret memory (memfd_secret) can be read by nobody but its owner";
 	if (starts(path, "socket:"))
 		return "packet socket rings cannot be kept yet";
 	if (starts(path, "[uprobes]"))
@@ -47,6 +47,20 @@ static bool is_sysv_name(const char *path)
 {
 	return starts(path, "/SYSV") && strspn(path + 5, "0123456789abcdef") == 8 &&
 	       strcmp(path + 13, " (deleted)") == 0;
+}
+
+static bool is_memory_name(const char *path)
+{
+	return starts(path, "/memfd:") || starts(path, "[anon_shmem:") ||
+	       strcmp(path, "/dev/zero (deleted)") == 0 ||
+	       strcmp(path, "/anon_hugepage (deleted)") == 0;
+}
+
+static bool is_deleted(const char *path)
+{
+	size_t n = strlen(path), m = strlen(" (deleted)");
+
+	return n > m && strcmp(path + n - m, " (deleted)") == 0;
 }
 
 enum area_kind area_classify(const struct proc_vma *vma, const char **ret_why)
@@ -72,16 +86,16 @@ enum area_kind area_classify(const struct proc_vma *vma, const char **ret_why)
 	/* private huge pages have a file that nobody else can reach */
 	if (strcmp(path, "/anon_hugepage (deleted)") == 0 && !vma->shared)
 		return AREA_KIND_ANON;
+	if (proc_vma_has(vma, VMF_HT) && !is_memory_name(path) && is_deleted(path)) {
+		*ret_why = "it maps a deleted file of a file system of huge pages";
+		return AREA_KIND_UNSUPPORTED;
+	}
 	return vma->ino || path[0] == '/' ? AREA_KIND_FILE : AREA_KIND_ANON;
 }
 
 bool area_is_memory_file(const struct proc_vma *vma)
 {
-	const char *path = vma->path;
-
-	return area_is_file(vma) && (starts(path, "/memfd:") || starts(path, "[anon_shmem:") ||
-				     strcmp(path, "/dev/zero (deleted)") == 0 ||
-				     strcmp(path, "/anon_hugepage (deleted)") == 0);
+	return area_is_file(vma) && is_memory_name(vma->path);
 }
 
 bool area_is_file(const struct proc_vma *vma)

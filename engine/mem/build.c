@@ -21,10 +21,6 @@
 #include "engine/mem/mem.h"
 #include "proto/memory.pb-c.h"
 
-#ifndef MADV_GUARD_INSTALL
-#define MADV_GUARD_INSTALL 102
-#endif
-
 enum { IOVS = 1024, READ_MAX = 1 << 30 };
 
 /* Layout of the scratch region: code, data, then room where the vDSO waits (SCRATCH_RESERVE). */
@@ -40,12 +36,11 @@ uint64_t mem_program_bound(const struct restore_task *task)
 	size_t i;
 
 	for (i = 0; i < mm->n_vmas; i++)
-		advice += (uint64_t)__builtin_popcountll(mm->vmas[i]->madv) +
-			  (mm->vmas[i]->anon_name ? 2 + strlen(mm->vmas[i]->anon_name) / 64 : 0);
+		advice += attributes_bound(mm->vmas[i]);
 	/* an area: map, protect, cut, lock; a run of pages: an iovec, and a call for a thousand of
 	 * them
 	 */
-	return ARCH_FRAME_MAX + (mm->n_vmas * 5 + advice + 256) * sizeof(struct arch_step) +
+	return ARCH_FRAME_MAX + (mm->n_vmas * 5 + 256) * sizeof(struct arch_step) + advice +
 	       task->pages->runs.n * (sizeof(struct iovec) + sizeof(struct arch_step)) +
 	       aio_program_bound(mm) + mm->n_mm_saved_auxv * 8 + (64 << 10);
 }
@@ -269,51 +264,34 @@ static void put_area(struct restore *r, struct restore_task *task, const VmaEntr
 			    PN(fd < 0 ? 0 : e->pgoff));
 	if (!p->broken)
 		p->steps.v[step].detail = e->start;
+	attributes_put_policy(e, p);
 }
 
 /* It is mapped and filled. */
 static void put_inherited(const struct restore *r, const VmaEntry *e, struct program *p)
 {
 	uint64_t at = inherit_at(r, e->start), len = e->end - e->start;
-	int step;
 
-	if (at == e->start)
-		return;
-	step = prog_syscall(p, "moving an inherited area", PROG_STOP, SYS_mremap, PN(at), PN(len),
-			    PN(len), PN(MREMAP_MAYMOVE | MREMAP_FIXED), PN(e->start));
-	if (!p->broken)
-		p->steps.v[step].detail = e->start;
+	if (at != e->start) {
+		int step = prog_syscall(p, "moving an inherited area", PROG_STOP, SYS_mremap,
+					PN(at), PN(len), PN(len), PN(MREMAP_MAYMOVE | MREMAP_FIXED),
+					PN(e->start));
+
+		if (!p->broken)
+			p->steps.v[step].detail = e->start;
+	}
+	attributes_put_policy(e, p);
 }
 
-static void put_attributes(struct restore_task *task, size_t area, struct program *p)
+static void protect(const struct restore_task *task, size_t area, struct program *p)
 {
 	const VmaEntry *e = task->mm->vmas[area];
-	bool inherited = inherit_has(task, area);
 	uint32_t prot = e->prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
-	unsigned int bit;
 
-	if (e->status & AREA_GUARD) {
-		prog_syscall(p, "making guard pages", PROG_STOP, SYS_madvise, PN(e->start),
-			     PN(e->end - e->start), PN(MADV_GUARD_INSTALL));
-		return;
-	}
-	if (!area_is_made(e))
-		return;
-	if (inherited ? prot != (PROT_READ | PROT_WRITE)
-		      : filled_private(task, e) && !(prot & PROT_WRITE))
+	if (inherit_has(task, area) ? prot != (PROT_READ | PROT_WRITE)
+				    : filled_private(task, e) && !(prot & PROT_WRITE))
 		prog_syscall(p, "protecting an area", PROG_STOP, SYS_mprotect, PN(e->start),
 			     PN(e->end - e->start), PN(prot));
-	for (bit = 0; e->has_madv && bit < 64; bit++)
-		if (e->madv & (1ull << bit))
-			prog_syscall(p, "advising on an area", PROG_STOP, SYS_madvise, PN(e->start),
-				     PN(e->end - e->start), PN(bit));
-	if (e->anon_name)
-		prog_syscall(p, "naming an area", PROG_GO_ON, SYS_prctl, PN(PR_SET_VMA),
-			     PN(PR_SET_VMA_ANON_NAME), PN(e->start), PN(e->end - e->start),
-			     PD(prog_bytes(p, e->anon_name, strlen(e->anon_name) + 1)));
-	if (e->flags & MAP_LOCKED)
-		prog_syscall(p, "locking an area", PROG_STOP, SYS_mlock, PN(e->start),
-			     PN(e->end - e->start));
 }
 
 /* ---- pages ---- */
@@ -446,7 +424,8 @@ int mem_build_program(struct restore *r, struct restore_task *task, struct err *
 	if (n < 0)
 		return err_wrap(err, n, "%s", restore_task_name(r, task));
 	for (i = 0; i < task->mm->n_vmas; i++)
-		put_attributes(task, i, p);
+		protect(task, i, p);
+	attributes_put(task, p);
 	put_mm_map(r, task, p);
 	/* those who share the table need them until they are finished as well */
 	if (task->files.last)
@@ -465,5 +444,6 @@ int mem_check_result(struct restore *r, struct restore_task *task, struct err *e
 			return err_image(
 				err, "%s: only %ld of %lu bytes of its pages could be read",
 				restore_task_name(r, task), (long)s->result, (long)s->detail);
+	attributes_warn(r, task);
 	return aio_check_result(r, task, err);
 }

@@ -95,6 +95,8 @@ static int collect_area(struct dump *d, struct dump_task *task, const struct pro
 	e->flags = area_map_flags(vma);
 	e->madv = area_madv(vma);
 	e->has_madv = e->madv != 0;
+	e->has_lock_on_fault = e->lock_on_fault = proc_vma_has(vma, VMF_LF);
+	e->has_sealed = e->sealed = proc_vma_has(vma, VMF_SL);
 	e->anon_name = area_anon_name(d, vma);
 	switch (area_classify(vma, &why)) {
 	case AREA_KIND_UNSUPPORTED:
@@ -121,7 +123,6 @@ static int collect_area(struct dump *d, struct dump_task *task, const struct pro
 int mem_collect(struct dump *d, struct dump_task *task, struct err *err)
 {
 	cleanup_buf struct buf text = BUF_INIT;
-	cleanup_fd int pagemap = openat(task->proc_fd, "pagemap", O_RDONLY | O_CLOEXEC);
 	VmaEntry *entries;
 	size_t i;
 	int r;
@@ -141,19 +142,15 @@ int mem_collect(struct dump *d, struct dump_task *task, struct err *err)
 		r = collect_area(d, task, vma, &entries[i], err);
 		if (r < 0)
 			return r;
-		if (!vma->shared && vma->start < arch_task_size() && mem_has_guards(pagemap, vma))
-			dump_refuse(d, task,
-				    "area 0x%lx-0x%lx has guard pages (MADV_GUARD_INSTALL), "
-				    "which cannot be kept yet",
-				    (long)vma->start, (long)vma->end);
 	}
-	return 0;
+	return guards_collect(d, task, err);
 }
 
 void mem_ask(struct dump *d, struct dump_thread *leader, struct program *p)
 {
 	leader->asked[ASKED_BREAK].step =
 		prog_syscall(p, "asking for the break", PROG_STOP, SYS_brk, PN(0));
+	policies_ask(d, leader, p);
 }
 
 static int read_auxv(struct dump *d, struct dump_task *task, MmEntry *mm, struct err *err)
@@ -179,7 +176,7 @@ static int entry_list(struct dump *d, struct dump_task *task, MmEntry *mm, struc
 	VmaEntry *entries = task->areas, *last = NULL;
 	size_t i;
 
-	mm->vmas = arena_alloc(&d->arena, (task->vmas.n + 1) * sizeof(*mm->vmas));
+	mm->vmas = arena_alloc(&d->arena, (task->vmas.n + task->guards.n + 1) * sizeof(*mm->vmas));
 	if (!mm->vmas)
 		return err_nomem(err);
 	for (i = 0; i < task->vmas.n; i++) {
@@ -192,6 +189,8 @@ static int entry_list(struct dump *d, struct dump_task *task, MmEntry *mm, struc
 		}
 		mm->vmas[mm->n_vmas++] = last = e;
 	}
+	for (i = 0; i < task->guards.n; i++)
+		mm->vmas[mm->n_vmas++] = task->guards.v[i];
 	return 0;
 }
 
@@ -201,6 +200,7 @@ int mem_write_areas(struct dump *d, struct dump_task *task, const struct program
 	const struct dump_thread *leader = task->threads.v[0];
 	const struct proc_stat *st = &leader->stat;
 	MmEntry mm = MM_ENTRY__INIT;
+	int64_t thp;
 	int r;
 
 	mm.mm_start_code = st->start_code;
@@ -218,8 +218,17 @@ int mem_write_areas(struct dump *d, struct dump_task *task, const struct program
 	mm.has_dumpable = true;
 	mm.dumpable = (int32_t)prog_result(p, leader->asked[ASKED_DUMPABLE].step);
 	mm.has_thp_disabled = true;
-	mm.thp_disabled = prog_result(p, leader->asked[ASKED_THP].step) == 1;
+	thp = prog_result(p, leader->asked[ASKED_THP].step);
+	mm.thp_disabled = thp != 0;
+	/* since 6.18 it has flags, which are above the first bit */
+	mm.has_thp_disable_flags = thp > 1;
+	mm.thp_disable_flags = (uint32_t)thp & ~1u;
 	r = read_auxv(d, task, &mm, err);
+	if (r == 0)
+		r = policies_capture(d, task, p, err);
+	if (r == 0)
+		r = future_locks(task, &mm.lock_future, err);
+	mm.has_lock_future = mm.lock_future != 0;
 	if (r == 0)
 		r = entry_list(d, task, &mm, err);
 	if (r == 0 && aio_write(d, task, &mm) < 0)

@@ -21,6 +21,8 @@ static int check_area(const VmaEntry *e, const VmaEntry *before, struct err *err
 	if (e->start >= e->end || e->start % IMAGE_PAGE_SIZE || e->end % IMAGE_PAGE_SIZE ||
 	    (e->end > arch_task_size() && !(e->status & AREA_VSYSCALL)))
 		return err_image(err, "it is not a range of pages");
+	if (before && before->status & AREA_GUARD && !(e->status & AREA_GUARD))
+		return err_image(err, "guard pages must be last in the list");
 	if (before && before->end > e->start && !(e->status & AREA_GUARD))
 		return err_image(err, "it overlaps the area before");
 	if (e->status & (AREA_SOCKET | AREA_SHADOW_STACK))
@@ -28,7 +30,7 @@ static int check_area(const VmaEntry *e, const VmaEntry *before, struct err *err
 				  e->status);
 	if (!(e->status & (AREA_REGULAR | AREA_VSYSCALL | AREA_AIO_RING | AREA_GUARD)))
 		return err_image(err, "status 0x%x is not known", e->status);
-	return 0;
+	return attributes_check(e, err);
 }
 
 static int need_area(struct restore *r, const VmaEntry *e, struct err *err)

@@ -16,6 +16,28 @@ bool area_has_pages(const struct restore_task *task, const struct VmaEntry *e);
 /* The number in builders of the file that it maps, -1: none. */
 int area_file(const struct restore *r, const struct VmaEntry *e);
 
+/* ---- what areas have besides contents (attributes.c) ---- */
+
+/* Dump: task->guards. */
+int guards_collect(struct dump *d, struct dump_task *task, struct err *err);
+
+/* Dump: NUMA policies of areas, by the leader's program, into task->areas. */
+void policies_ask(struct dump *d, struct dump_thread *leader, struct program *p);
+int policies_capture(struct dump *d, struct dump_task *task, const struct program *p,
+		     struct err *err);
+
+/* Dump: MCL_FUTURE, MCL_ONFAULT, or 0; while the scratch area is mapped. */
+int future_locks(const struct dump_task *task, uint32_t *ret_flags, struct err *err);
+
+/* Restore: validates the fields of one area; what its calls and operands take at most. */
+int attributes_check(const struct VmaEntry *e, struct err *err);
+uint64_t attributes_bound(const struct VmaEntry *e);
+
+/* Restore: before pages are put into an area; after all are filled and protected; what failed. */
+void attributes_put_policy(const struct VmaEntry *e, struct program *p);
+void attributes_put(const struct restore_task *task, struct program *p);
+void attributes_warn(const struct restore *r, const struct restore_task *task);
+
 /* ---- memory that goes from parents to children (inherit.c) ---- */
 
 struct range {

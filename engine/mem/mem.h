@@ -51,9 +51,6 @@ int mem_write_areas(struct dump *d, struct dump_task *task, const struct program
 int mem_dump_pages(struct dump *d, struct dump_task *task, struct err *err)
 	__attribute__((warn_unused_result));
 
-/* Whether the area has guard pages of madvise(2); false on kernels that cannot tell. */
-bool mem_has_guards(int pagemap_fd, const struct proc_vma *vma);
-
 /* An address range of len bytes clear of every area of the task. -ENOMEM if there is none. */
 int mem_find_hole(const struct proc_vmas *vmas, uint64_t len, uint64_t *ret);
 

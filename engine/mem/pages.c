@@ -18,6 +18,7 @@
 enum { BATCH = 512 };
 
 /* Bits of /proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst. */
+#define PM_GUARD (1ull << 58)
 #define PM_FILE (1ull << 61)
 #define PM_SWAP (1ull << 62)
 #define PM_PRESENT (1ull << 63)
@@ -32,10 +33,11 @@ static int scan_ioctl(int fd, uint64_t start, uint64_t end, range_fn fn, void *a
 		.end = end,
 		.vec = (uint64_t)(uintptr_t)v,
 		.vec_len = BATCH,
-		/* stored: present or swapped; not: the shared zero page, pages of the mapped file
+		/* stored: present or swapped; not: the shared zero page, pages of the mapped file,
+		 * guards
 		 */
-		.category_inverted = PAGE_IS_PFNZERO | PAGE_IS_FILE,
-		.category_mask = PAGE_IS_PFNZERO | PAGE_IS_FILE,
+		.category_inverted = PAGE_IS_PFNZERO | PAGE_IS_FILE | PAGE_IS_GUARD,
+		.category_mask = PAGE_IS_PFNZERO | PAGE_IS_FILE | PAGE_IS_GUARD,
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 	};
@@ -47,6 +49,13 @@ static int scan_ioctl(int fd, uint64_t start, uint64_t end, range_fn fn, void *a
 
 		scan.start = start;
 		n = ioctl(fd, PAGEMAP_SCAN, &scan);
+		if (n < 0 && errno == EINVAL && scan.category_mask & PAGE_IS_GUARD) {
+			/* before 6.15: a guard page will look like one in swap, and fail to be read
+			 */
+			scan.category_inverted &= ~(uint64_t)PAGE_IS_GUARD;
+			scan.category_mask &= ~(uint64_t)PAGE_IS_GUARD;
+			continue;
+		}
 		if (n < 0)
 			return -errno;
 		for (i = 0; i < n; i++) {
@@ -77,7 +86,8 @@ static int scan_file(int fd, uint64_t start, uint64_t end, range_fn fn, void *ar
 		if (pread(fd, v, n * 8, (off_t)(at / IMAGE_PAGE_SIZE * 8)) != (ssize_t)(n * 8))
 			return err_sys(err, -EIO, "reading the page map");
 		for (i = 0; i < n; i++, at += IMAGE_PAGE_SIZE) {
-			bool stored = v[i] & PM_SWAP || (v[i] & PM_PRESENT && !(v[i] & PM_FILE));
+			bool stored = (v[i] & PM_SWAP && !(v[i] & PM_GUARD)) ||
+				      (v[i] & PM_PRESENT && !(v[i] & PM_FILE));
 
 			if (stored && !run)
 				run = at;
@@ -138,24 +148,6 @@ static int dump_area(struct dump_task *task, const struct proc_vma *vma, int fd,
 	if (r < 0 && err->class == ERR_NONE)
 		err_sys(err, r, "scanning the page map");
 	return r;
-}
-
-/* Guard pages (MADV_GUARD_INSTALL, 6.13) show nowhere but here (PAGE_IS_GUARD, 6.15). */
-bool mem_has_guards(int pagemap_fd, const struct proc_vma *vma)
-{
-	struct page_region one;
-	struct pm_scan_arg scan = {
-		.size = sizeof(scan),
-		.start = vma->start,
-		.end = vma->end,
-		.vec = (uint64_t)(uintptr_t)&one,
-		.vec_len = 1,
-		.max_pages = 1,
-		.category_mask = PAGE_IS_GUARD,
-		.return_mask = PAGE_IS_GUARD,
-	};
-
-	return ioctl(pagemap_fd, PAGEMAP_SCAN, &scan) > 0;
 }
 
 int mem_dump_pages(struct dump *d, struct dump_task *task, struct err *err)

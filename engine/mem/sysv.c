@@ -193,4 +193,7 @@ void sysv_put(const struct restore *r, const MmEntry *mm, size_t first, struct p
 				     PN(part->start), PN(part->end - part->start), PN(prot));
 	}
 	unmap(p, at, end);
+	for (i = first; i < mm->n_vmas; i++)
+		if (same_attachment(e, mm->vmas[i]))
+			attributes_put_policy(mm->vmas[i], p);
 }

@@ -26,6 +26,7 @@ const struct task_attr *const task_attrs[] = {
 	&attr_timer_slack,
 	&attr_coredump_filter,
 	&attr_oddities,
+	&attr_numa,
 	&attr_locks, /* nothing is closed in a task any more */
 	&attr_rlimits,
 	&attr_seccomp,

@@ -212,7 +212,7 @@ static void put_thp(struct restore *r, struct restore_thread *th, struct program
 {
 	if (th->task->mm->has_thp_disabled && th->task->mm->thp_disabled)
 		PRCTL(p, "switching huge pages off", PROG_STOP, PN(PR_SET_THP_DISABLE), PN(1),
-		      PN(0), PN(0), PN(0));
+		      PN(th->task->mm->thp_disable_flags), PN(0), PN(0));
 }
 
 const struct task_attr attr_thp = { .name = "huge pages", .ask = ask_thp, .put = put_thp };

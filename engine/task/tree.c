@@ -262,6 +262,7 @@ static void task_drop(struct dump_task *task)
 	}
 	vec_free(&task->threads);
 	proc_vmas_done(&task->vmas);
+	vec_free(&task->guards);
 	if (task->proc_fd >= 0)
 		close(task->proc_fd);
 	if (task->pidfd >= 0)

@@ -2,10 +2,12 @@
 /* Memory by attributes: advice, locks, memfd files. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mempolicy.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tests/workloads/groups.h"
@@ -85,6 +87,132 @@ static int advice_verify(void)
 	if (pattern_check(locked, 16 * PAGE, 50, "locked memory") != WL_OK)
 		return WL_FAIL;
 	return pattern_check(grows, 16 * PAGE, 51, "MAP_GROWSDOWN memory");
+}
+
+/* ---- area-attributes: guard pages, locks on fault and of the future, seals, NUMA policies ---- */
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
+
+static struct {
+	unsigned char *guarded, *on_fault, *sealed, *bound;
+	unsigned char copy[16 * PAGE];
+	bool has_guards, has_seals, has_numa;
+} attr;
+
+/* Whether the kernel can read it. */
+static bool can_read(const void *p)
+{
+	int pipes[2];
+	bool ok;
+
+	if (pipe2(pipes, O_CLOEXEC) < 0)
+		return false;
+	ok = write(pipes[1], p, 1) == 1;
+	close(pipes[0]);
+	close(pipes[1]);
+	return ok;
+}
+
+static int numa_setup(void)
+{
+	unsigned long node = 1;
+
+	attr.has_numa = syscall(SYS_mbind, attr.bound, 16 * PAGE, MPOL_BIND, &node, 64, 0) == 0;
+	if (attr.has_numa && syscall(SYS_set_mempolicy, MPOL_INTERLEAVE, &node, 64) < 0)
+		return fail_errno("set_mempolicy");
+	return WL_OK;
+}
+
+static int attr_setup(void)
+{
+	attr.guarded = map_alone(16 * PAGE, 0);
+	attr.on_fault = map_alone(16 * PAGE, 0);
+	attr.sealed = map_alone(16 * PAGE, 0);
+	attr.bound = map_alone(16 * PAGE, 0);
+	if (!attr.guarded || !attr.on_fault || !attr.sealed || !attr.bound)
+		return fail_errno("mmap");
+	pattern_fill(attr.guarded, 16 * PAGE, 70);
+	memcpy(attr.copy, attr.guarded, 16 * PAGE);
+	pattern_fill(attr.sealed, 16 * PAGE, 71);
+	attr.has_guards = madvise(attr.guarded + 3 * PAGE, 2 * PAGE, MADV_GUARD_INSTALL) == 0 &&
+			  madvise(attr.guarded + 9 * PAGE, PAGE, MADV_GUARD_INSTALL) == 0;
+	if (!strict())
+		return WL_OK;
+	if (mlock2(attr.on_fault, 16 * PAGE, MLOCK_ONFAULT) < 0)
+		return fail_errno("mlock2");
+	attr.on_fault[5 * PAGE] = 1;
+	attr.has_seals = syscall(SYS_mseal, attr.sealed, 16 * PAGE, 0) == 0;
+	if (numa_setup() != WL_OK)
+		return WL_FAIL;
+	return mlockall(MCL_FUTURE | MCL_ONFAULT) < 0 ? fail_errno("mlockall") : WL_OK;
+}
+
+static int verify_numa(void)
+{
+	unsigned long nodes[16] = { 0 };
+	int mode = -1;
+
+	if (syscall(SYS_get_mempolicy, &mode, nodes, 1024, attr.bound, MPOL_F_ADDR) < 0 ||
+	    mode != MPOL_BIND || nodes[0] != 1)
+		return fail("the NUMA policy of an area is %d, of nodes 0x%lx", mode, nodes[0]);
+	if (syscall(SYS_get_mempolicy, &mode, nodes, 1024, NULL, 0) < 0 ||
+	    mode != MPOL_INTERLEAVE || nodes[0] != 1)
+		return fail("the NUMA policy of the thread is %d, of nodes 0x%lx", mode, nodes[0]);
+	if (syscall(SYS_get_mempolicy, &mode, nodes, 1024, attr.on_fault, MPOL_F_ADDR) < 0 ||
+	    mode != MPOL_DEFAULT)
+		return fail("an area has NUMA policy %d", mode);
+	return WL_OK;
+}
+
+static int verify_locks(void)
+{
+	void *p;
+	bool kept;
+
+	if (!smaps_flag(attr.on_fault, "lo") || !smaps_flag(attr.on_fault, "lf") ||
+	    smaps_field(attr.on_fault, "Rss") != 4 || attr.on_fault[5 * PAGE] != 1)
+		return fail("memory that is locked when it is touched has %ld KiB",
+			    smaps_field(attr.on_fault, "Rss"));
+	p = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	kept = smaps_flag(p, "lo") && smaps_flag(p, "lf");
+	munmap(p, PAGE);
+	return kept ? WL_OK : fail("new memory is not locked any more");
+}
+
+static int verify_guards(void)
+{
+	for (size_t page = 0; page < 16; page++) {
+		bool guard = page == 3 || page == 4 || page == 9;
+		unsigned char *at = attr.guarded + page * PAGE;
+
+		if (can_read(at) == guard)
+			return fail("page %zu is %s guard page", page, guard ? "no" : "a");
+		if (!guard && memcmp(at, attr.copy + page * PAGE, PAGE) != 0)
+			return fail("page %zu, beside guard pages, changed", page);
+	}
+	if (!strcmp(maps_perms(attr.guarded), "rw-p"))
+		return WL_OK;
+	return fail("memory with guard pages is %s", maps_perms(attr.guarded));
+}
+
+static int attr_verify(void)
+{
+	int r = attr.has_guards ? verify_guards() : WL_OK;
+
+	if (r == WL_OK)
+		r = pattern_check(attr.sealed, 16 * PAGE, 71, "sealed memory");
+	if (r == WL_OK && strict())
+		r = verify_locks();
+	if (r == WL_OK && attr.has_numa)
+		r = verify_numa();
+	if (r == WL_OK && attr.has_seals && munmap(attr.sealed, PAGE) == 0)
+		r = fail("sealed memory can be unmapped");
+	return r;
 }
 
 /* ---- memfd: sealed and unsealed, mapped and not, two descriptors with one offset ---- */
@@ -171,8 +299,12 @@ static struct workload_param memfd_params[] = {
 	{ 0 },
 };
 
+static struct workload_param attr_params[] = { STRICT_PARAM, { 0 } };
+
 const struct workload mapping_workloads[] = {
 	{ "madvise", "advice, locks and growth of mappings", NULL, advice_setup, advice_verify },
+	{ "area-attributes", "guard pages, locks, seals and NUMA policies", attr_params, attr_setup,
+	  attr_verify },
 	{ "memfd", "memory files: seals, mappings, offset", memfd_params, memfd_setup,
 	  memfd_verify },
 	{ 0 },

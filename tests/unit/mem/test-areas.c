@@ -53,7 +53,8 @@ TEST(refused_kinds_say_why)
 	static const char *const cases[][3] = {
 		{ "rw-s", "anon_inode:[io_uring]", "rd wr sh" },
 		{ "rw-p", "", "rd wr um" },
-		{ "rw-p", "", "rd wr sl" },
+		{ "rw-s", "/secretmem (deleted)", "rd wr sh" },
+		{ "rw-s", "/mnt/huge/file (deleted)", "rd wr sh ht" },
 		{ "rw-p", "", "rd wr ss" },
 		{ "rw-s", "/dev/mem", "rd wr pf io" },
 		{ "r-xp", "[uprobes]", "rd ex" },
