@@ -102,7 +102,9 @@ struct restore_task {
 	struct scratch scratch;
 	struct page_map *pages;
 	struct inherited *inherited; /* for each area; NULL: none */
-	struct program prog_mm;	     /* address space; built before the fork */
+	uint64_t reads;		     /* events of its asynchronous reads, in prog_mm */
+	size_t n_reads;
+	struct program prog_mm; /* address space; built before the fork */
 };
 
 /* Moments for the statistics. */

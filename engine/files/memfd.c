@@ -263,7 +263,7 @@ static int link_pages(struct restore *r, struct file_obj *obj, struct err *err)
 	m->loaded = true;
 	snprintf(name, sizeof(name), "pagemap-shmem-%u.img", m->e->shmid);
 	n = page_map_load(r, IMG_SHMEM_PAGEMAP, name, &map, err);
-	m->pages_fd = map.fd;
+	m->pages_fd = map.bulk_fd;
 	m->n_runs = map.runs.n;
 	for (i = 0; n == 0 && i < map.runs.n; i++)
 		if (map.runs.v[i].addr >= m->e->size ||

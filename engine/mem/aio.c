@@ -301,16 +301,3 @@ int aio_put(const struct restore *r, const struct restore_task *task, struct pro
 	}
 	return 0;
 }
-
-int aio_check_result(const struct restore *r, const struct restore_task *task, struct err *err)
-{
-	const struct prog_step *s;
-
-	vec_foreach (s, &task->prog_mm.steps)
-		if (s->nr == SYS_io_submit && s->result != (int64_t)s->detail)
-			return err_new(err, ERR_BUSY, -EAGAIN,
-				       "%s: an AIO ring took %ld of %lu events",
-				       restore_task_name((struct restore *)r, task),
-				       (long)s->result, (long)s->detail);
-	return 0;
-}

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 
 #include "engine/base/cleanup.h"
 #include "engine/files/restore-files.h"
@@ -20,8 +19,6 @@
 #include "engine/mem/mem-priv.h"
 #include "engine/mem/mem.h"
 #include "proto/memory.pb-c.h"
-
-enum { IOVS = 1024, READ_MAX = 1 << 30 };
 
 /* Layout of the scratch region: code, data, then room where the vDSO waits (SCRATCH_RESERVE). */
 static uint64_t waiting_room(const struct restore *r)
@@ -41,8 +38,8 @@ uint64_t mem_program_bound(const struct restore_task *task)
 	 * them
 	 */
 	return ARCH_FRAME_MAX + (mm->n_vmas * 5 + 256) * sizeof(struct arch_step) + advice +
-	       task->pages->runs.n * (sizeof(struct iovec) + sizeof(struct arch_step)) +
-	       aio_program_bound(mm) + mm->n_mm_saved_auxv * 8 + (64 << 10);
+	       read_program_bound(task) + aio_program_bound(mm) + mm->n_mm_saved_auxv * 8 +
+	       (64 << 10);
 }
 
 /* ---- vDSO ---- */
@@ -185,7 +182,7 @@ static int put_vdso(struct restore *r, struct restore_task *task, struct program
 		return err_refuse(err, "this kernel runs without a vDSO");
 	base = parts[0].start;
 	span = parts[n - 1].start + parts[n - 1].len - base;
-	if (span > SCRATCH_RESERVE - 4 * IMAGE_PAGE_SIZE)
+	if (span > SCRATCH_RESERVE / 2)
 		return err_refuse(err, "the vDSO of this kernel is too large");
 	if (vdso) {
 		e = same_vdso(task, vdso, own, vdso->end - vdso->start, err);
@@ -294,87 +291,6 @@ static void protect(const struct restore_task *task, size_t area, struct program
 			     PN(e->end - e->start), PN(prot));
 }
 
-/* ---- pages ---- */
-
-struct reader {
-	struct program *p;
-	int fd;
-	struct iovec iov[IOVS];
-	size_t n;
-	uint64_t offset, bytes;
-};
-
-static void flush(struct reader *rd)
-{
-	int step;
-
-	if (!rd->n)
-		return;
-	step = prog_syscall(rd->p, "reading pages", PROG_STOP, SYS_preadv, PN(rd->fd),
-			    PD(prog_bytes(rd->p, rd->iov, rd->n * sizeof(rd->iov[0]))), PN(rd->n),
-			    PN(rd->offset), PN(0));
-	if (!rd->p->broken)
-		rd->p->steps.v[step].detail = rd->bytes; /* what the result must be */
-	rd->n = 0;
-	rd->bytes = 0;
-}
-
-static void read_range(struct reader *rd, uint64_t addr, uint64_t len, uint64_t offset)
-{
-	while (len) {
-		uint64_t part = len;
-
-		if (rd->n == IOVS || rd->bytes == READ_MAX ||
-		    (rd->n && rd->offset + rd->bytes != offset))
-			flush(rd);
-		if (!rd->n)
-			rd->offset = offset;
-		if (part > READ_MAX - rd->bytes)
-			part = READ_MAX - rd->bytes;
-		rd->iov[rd->n++] = (struct iovec){ (void *)addr, part };
-		rd->bytes += part;
-		addr += part;
-		offset += part;
-		len -= part;
-	}
-}
-
-static int put_pages(struct restore *r, struct restore_task *task, struct program *p,
-		     struct err *err)
-{
-	cleanup_free struct reader *rd = calloc(1, sizeof(*rd));
-	const struct page_run *run;
-	size_t i = 0;
-
-	if (!rd)
-		return err_nomem(err);
-	rd->p = p;
-	rd->fd = task->pages->fd;
-	vec_foreach (run, &task->pages->runs) {
-		uint64_t at = run->addr, end = run->addr + run->n_pages * IMAGE_PAGE_SIZE;
-
-		while (at < end) {
-			const VmaEntry *e;
-			uint64_t stop;
-
-			while (i < task->mm->n_vmas && task->mm->vmas[i]->end <= at)
-				i++;
-			e = i < task->mm->n_vmas ? task->mm->vmas[i] : NULL;
-			if (!e || at < e->start ||
-			    (e->flags & MAP_SHARED && !(e->status & AREA_AIO_RING)))
-				return err_image(err, "pages at 0x%lx lie in no private area",
-						 (long)at);
-			stop = end < e->end ? end : e->end;
-			if (area_is_made(e) && !inherit_has(task, i))
-				read_range(rd, at, stop - at, run->offset + (at - run->addr));
-			r->pages_restored += (stop - at) / IMAGE_PAGE_SIZE;
-			at = stop;
-		}
-	}
-	flush(rd);
-	return 0;
-}
-
 static void put_mm_map(struct restore *r, struct restore_task *task, struct program *p)
 {
 	const MmEntry *mm = task->mm;
@@ -417,7 +333,7 @@ int mem_build_program(struct restore *r, struct restore_task *task, struct err *
 		else if (area_is_made(task->mm->vmas[i]))
 			put_area(r, task, task->mm->vmas[i], p);
 	}
-	n = put_pages(r, task, p, err);
+	n = read_put(r, task, waiting_room(r) + SCRATCH_RESERVE / 2, SCRATCH_RESERVE / 4, p, err);
 	if (n < 0)
 		return err_wrap(err, n, "%s", restore_task_name(r, task));
 	n = aio_put(r, task, p, err);
@@ -436,14 +352,6 @@ int mem_build_program(struct restore *r, struct restore_task *task, struct err *
 
 int mem_check_result(struct restore *r, struct restore_task *task, struct err *err)
 {
-	const struct prog_step *s;
-
-	vec_foreach (s, &task->prog_mm.steps)
-		if ((s->nr == SYS_preadv || s->nr == SYS_pread64) &&
-		    s->result != (int64_t)s->detail)
-			return err_image(
-				err, "%s: only %ld of %lu bytes of its pages could be read",
-				restore_task_name(r, task), (long)s->result, (long)s->detail);
 	attributes_warn(r, task);
-	return aio_check_result(r, task, err);
+	return read_check_result(r, task, err);
 }

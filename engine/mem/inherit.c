@@ -282,7 +282,7 @@ static int read_in(const struct filler *f, uint64_t a, uint64_t len, uint64_t of
 		   struct err *err)
 {
 	uint8_t *to = (uint8_t *)inherit_at(f->r, a);
-	int n = io_pread_all(f->task->pages->fd, to, len, (off_t)offset);
+	int n = io_pread_all(f->task->pages->bulk_fd, to, len, (off_t)offset);
 
 	return n < 0 ? err_sys(err, n, "reading its pages at 0x%lx", (long)a) : 0;
 }
@@ -294,7 +294,7 @@ static int compare_in(const struct filler *f, uint64_t a, uint64_t len, uint64_t
 	while (len) {
 		size_t part = len < CHUNK ? len : CHUNK, i;
 		uint8_t *to = (uint8_t *)inherit_at(f->r, a);
-		int n = io_pread_all(f->task->pages->fd, f->chunk, part, (off_t)offset);
+		int n = io_pread_all(f->task->pages->bulk_fd, f->chunk, part, (off_t)offset);
 
 		if (n < 0)
 			return err_sys(err, n, "reading its pages at 0x%lx", (long)a);
@@ -407,7 +407,7 @@ int inherit_make(struct restore *r, struct restore_task *task, struct err *err)
 
 	if (!task->inherited || task->dead)
 		return 0;
-	f.chunk = chunk = malloc(CHUNK);
+	f.chunk = chunk = aligned_alloc(IMAGE_PAGE_SIZE, CHUNK);
 	if (!chunk)
 		return err_nomem(err);
 	for (i = 0; i < task->mm->n_vmas; i++) {

@@ -61,7 +61,8 @@ struct page_run {
 struct page_map {
 	VEC(struct page_run) runs; /* ascending addresses */
 	uint32_t pages_id;
-	int fd; /* page file, at a number that builders see */
+	int fd;	     /* page file, at a number that builders see */
+	int bulk_fd; /* the same for large aligned reads: maybe past the page cache */
 };
 
 /* Reads a page map; checks order, counts and the size of the page file. ABSENT: *ret stays empty.

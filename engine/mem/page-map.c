@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,18 +37,64 @@ void page_map_done(struct page_map *m)
 	vec_free(&m->runs);
 }
 
-static int open_pages(struct restore *r, uint32_t id, uint64_t *ret_size, struct err *err)
+/* Whether most of a file is in the page cache, by a few samples. */
+static bool is_cached(int fd, uint64_t size)
+{
+	enum { SAMPLES = 64 };
+	uint8_t *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	uint64_t pages = size / IMAGE_PAGE_SIZE;
+	unsigned int i, n = 0;
+
+	if (map == MAP_FAILED)
+		return true;
+	for (i = 0; i < SAMPLES; i++) {
+		unsigned char there = 0;
+
+		mincore(map + pages * i / SAMPLES * IMAGE_PAGE_SIZE, IMAGE_PAGE_SIZE, &there);
+		n += there & 1;
+	}
+	munmap(map, size);
+	return n > SAMPLES / 2;
+}
+
+/*
+ * A file that has to come from the disk goes past the page cache: that saves a copy, and the memory
+ * of the cache. Small ones are not worth it.
+ */
+static int open_bulk(struct restore *r, int fd, const char *name, uint64_t size, struct err *err)
+{
+	const uint64_t small = 4 << 20;
+	cleanup_fd int direct = -EBADF;
+	cleanup_free void *page = NULL;
+
+	if (size < small || size % IMAGE_PAGE_SIZE || is_cached(fd, size))
+		return fd;
+	direct = openat(r->images_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_DIRECT);
+	if (direct < 0)
+		return fd;
+	/* some file systems accept the flag and refuse to read */
+	page = aligned_alloc(IMAGE_PAGE_SIZE, IMAGE_PAGE_SIZE);
+	if (!page || pread(direct, page, IMAGE_PAGE_SIZE, 0) != IMAGE_PAGE_SIZE)
+		return fd;
+	return restore_keep_fd(r, take_fd(&direct), err);
+}
+
+static int open_pages(struct restore *r, struct page_map *m, uint64_t *ret_size, struct err *err)
 {
 	char name[32];
 	struct stat st;
 	int fd;
 
-	snprintf(name, sizeof(name), "pages-%u.img", id);
+	snprintf(name, sizeof(name), "pages-%u.img", m->pages_id);
 	fd = openat(r->images_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(err, -errno, "opening page file '%s'", name);
 	*ret_size = (uint64_t)st.st_size;
-	return restore_keep_fd(r, fd, err);
+	m->fd = restore_keep_fd(r, fd, err);
+	if (m->fd < 0)
+		return m->fd;
+	m->bulk_fd = open_bulk(r, m->fd, name, *ret_size, err);
+	return m->bulk_fd < 0 ? m->bulk_fd : 0;
 }
 
 static int add_run(struct page_map *m, const PagemapEntry *e, uint64_t *offset, uint64_t size,
@@ -90,7 +138,7 @@ int page_map_load(struct restore *r, enum image_type type, const char *name, str
 	uint64_t offset = 0, size = 0;
 	int n = image_open(r->images_fd, type, &reader, err, "%s", name);
 
-	ret->fd = -EBADF;
+	ret->fd = ret->bulk_fd = -EBADF;
 	if (n == IMAGE_ABSENT)
 		return 0;
 	if (n == 0)
@@ -98,9 +146,9 @@ int page_map_load(struct restore *r, enum image_type type, const char *name, str
 	if (n < 0)
 		return n;
 	ret->pages_id = head->pages_id;
-	ret->fd = open_pages(r, head->pages_id, &size, err);
-	if (ret->fd < 0)
-		return ret->fd;
+	n = open_pages(r, ret, &size, err);
+	if (n < 0)
+		return n;
 	for (;;) {
 		cleanup_msg PagemapEntry *e = NULL;
 

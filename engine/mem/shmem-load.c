@@ -71,7 +71,7 @@ static int fill(struct restore *r, const struct page_map *m, uint8_t *map, uint6
 
 		if (run->addr > size || bytes > size - run->addr)
 			return err_image(err, "pages at 0x%lx lie behind its end", (long)run->addr);
-		n = io_pread_all(m->fd, map + run->addr, bytes, (off_t)run->offset);
+		n = io_pread_all(m->bulk_fd, map + run->addr, bytes, (off_t)run->offset);
 		if (n < 0)
 			return err_sys(err, n, "reading its pages");
 		r->pages_restored += run->n_pages;

@@ -292,7 +292,7 @@ static int fill(const struct ipc_segment *seg, struct err *err)
 	if (seg->raw)
 		memcpy(at, seg->raw, seg->size);
 	vec_foreach (run, &seg->pages.runs) {
-		q = io_pread_all(seg->pages.fd, at + run->addr, run->n_pages * IMAGE_PAGE_SIZE,
+		q = io_pread_all(seg->pages.bulk_fd, at + run->addr, run->n_pages * IMAGE_PAGE_SIZE,
 				 (off_t)run->offset);
 		if (q < 0) {
 			err_sys(err, q, "reading its pages");
