@@ -196,11 +196,13 @@ static int step_objects(void *ctx, struct err *err)
 		r = files_collect(d, *t, err);
 		if (r == 0)
 			r = files_write_fs(d, *t, err);
-		if (r == 0)
-			r = mem_collect(d, *t, err);
 		if (r < 0)
 			break;
 	}
+	/* after all descriptors: the socket of a mapped ring may be another task's */
+	vec_foreach (t, &d->tasks)
+		if (r == 0 && (*t)->state != TASK_DEAD)
+			r = mem_collect(d, *t, err);
 	if (r == 0)
 		r = files_collect_rest(d, err);
 	return r == 0 ? files_write_locks(d, err) : r;

@@ -7,7 +7,8 @@
 extern const struct file_kind kind_epoll;
 extern const struct file_kind kind_eventfd;
 extern const struct file_kind kind_fifo;
-extern const struct file_kind kind_inet; /* engine/sockets/ */
+extern const struct file_kind kind_inet, kind_packet, kind_netlink,
+	kind_other_socket; /* engine/sockets/ */
 extern const struct file_kind kind_inotify;
 extern const struct file_kind kind_memfd;
 extern const struct file_kind kind_pidfd;

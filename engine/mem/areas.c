@@ -32,8 +32,6 @@ static const char *unsupported_path(const char *path)
 		return "io_uring and other kernel objects cannot be mapped again";
 	if (strcmp(path, "/secretmem (deleted)") == 0)
 		return "secret memory (memfd_secret) can be read by nobody but its owner";
-	if (starts(path, "socket:"))
-		return "packet socket rings cannot be kept yet";
 	if (starts(path, "[uprobes]"))
 		return "it is being probed (uprobes)";
 	if (path[0] == '[' && !starts(path, "[heap]") && !starts(path, "[stack]") &&
@@ -74,6 +72,9 @@ enum area_kind area_classify(const struct proc_vma *vma, const char **ret_why)
 		return AREA_KIND_VDSO;
 	if (starts(path, "[vvar"))
 		return AREA_KIND_VVAR;
+	/* its pages are put there by the kernel, as those of a device */
+	if (starts(path, "socket:"))
+		return AREA_KIND_RING;
 	*ret_why = unsupported_flag(vma);
 	if (!*ret_why)
 		*ret_why = unsupported_path(path);
@@ -154,6 +155,8 @@ uint32_t area_status(const struct proc_vma *vma)
 		return AREA_REGULAR | AREA_ANON_SHARED | AREA_SYSVIPC;
 	case AREA_KIND_AIO:
 		return AREA_AIO_RING;
+	case AREA_KIND_RING:
+		return AREA_REGULAR | AREA_SOCKET;
 	case AREA_KIND_FILE:
 		return AREA_REGULAR | (vma->shared ? AREA_FILE_SHARED : AREA_FILE_PRIVATE) |
 		       (area_is_memory_file(vma) ? AREA_MEMFD : 0);
@@ -175,8 +178,9 @@ uint32_t area_map_flags(const struct proc_vma *vma)
 	/* MAP_DROPPABLE (0x08) is a type beside shared and private, not a flag */
 	uint32_t flags = proc_vma_has(vma, VMF_DP) ? 0x08 : vma->shared ? MAP_SHARED : MAP_PRIVATE;
 	const char *why;
+	enum area_kind kind = area_classify(vma, &why);
 
-	if (area_classify(vma, &why) != AREA_KIND_FILE)
+	if (kind != AREA_KIND_FILE && kind != AREA_KIND_RING)
 		flags |= MAP_ANONYMOUS;
 	if (proc_vma_has(vma, VMF_GD))
 		flags |= MAP_GROWSDOWN;

@@ -12,6 +12,7 @@ enum area_kind {
 	AREA_KIND_FILE, /* a file, private or shared; memory with a file behind it included */
 	AREA_KIND_SYSV, /* a System V segment */
 	AREA_KIND_AIO,	/* a ring of kernel asynchronous I/O */
+	AREA_KIND_RING, /* the rings of a packet socket */
 	AREA_KIND_VDSO,
 	AREA_KIND_VVAR,
 	AREA_KIND_VSYSCALL,

@@ -231,6 +231,8 @@ int area_file(const struct restore *r, const VmaEntry *e)
 {
 	if (e->status & AREA_ANON_SHARED)
 		return shmem_fd(r, e->shmid);
+	if (e->status & AREA_SOCKET)
+		return restore_files_mapping_fd(r, (uint32_t)e->shmid, -1);
 	if (e->status & (AREA_FILE_PRIVATE | AREA_FILE_SHARED))
 		return restore_files_mapping_fd(r, (uint32_t)e->shmid,
 						e->has_fdflags ? (int)e->fdflags : -1);

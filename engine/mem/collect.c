@@ -13,6 +13,7 @@
 #include "engine/mem/areas.h"
 #include "engine/mem/mem-priv.h"
 #include "engine/mem/mem.h"
+#include "engine/sockets/packet.h"
 #include "engine/task/task-asked.h"
 #include "proto/memory.pb-c.h"
 
@@ -80,6 +81,24 @@ static char *area_anon_name(struct dump *d, const struct proc_vma *vma)
 	return name;
 }
 
+static void collect_ring(struct dump *d, struct dump_task *task, const struct proc_vma *vma,
+			 VmaEntry *e)
+{
+	uint32_t id = 0;
+	const char *why = NULL;
+
+	if (!packet_find(d, vma->ino, &id))
+		why = "maps a socket that nobody has open any more";
+	else if (vma->anon_kib || vma->swap_kib)
+		why = "has pages of its own over the rings of a packet socket";
+	else if (proc_vma_has(vma, VMF_UM) || proc_vma_has(vma, VMF_UW))
+		why = "is registered with a userfaultfd";
+	if (why)
+		dump_refuse(d, task, "area 0x%lx-0x%lx '%s' %s", (long)vma->start, (long)vma->end,
+			    vma->path, why);
+	e->shmid = id;
+}
+
 static int collect_area(struct dump *d, struct dump_task *task, const struct proc_vma *vma,
 			VmaEntry *e, struct err *err)
 {
@@ -105,6 +124,9 @@ static int collect_area(struct dump *d, struct dump_task *task, const struct pro
 		break;
 	case AREA_KIND_FILE:
 		r = collect_file(d, task, vma, e, err);
+		break;
+	case AREA_KIND_RING:
+		collect_ring(d, task, vma, e);
 		break;
 	case AREA_KIND_AIO:
 		r = aio_collect(d, task, vma, e, err);

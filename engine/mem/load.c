@@ -14,6 +14,7 @@
 #include "engine/files/restore-files.h"
 #include "engine/mem/mem-priv.h"
 #include "engine/mem/mem.h"
+#include "engine/sockets/packet.h"
 #include "proto/memory.pb-c.h"
 
 static int check_area(const VmaEntry *e, const VmaEntry *before, struct err *err)
@@ -25,7 +26,7 @@ static int check_area(const VmaEntry *e, const VmaEntry *before, struct err *err
 		return err_image(err, "guard pages must be last in the list");
 	if (before && before->end > e->start && !(e->status & AREA_GUARD))
 		return err_image(err, "it overlaps the area before");
-	if (e->status & (AREA_SOCKET | AREA_SHADOW_STACK))
+	if (e->status & AREA_SHADOW_STACK)
 		return err_refuse(err, "an area of its kind (status 0x%x) cannot be restored yet",
 				  e->status);
 	if (!(e->status & (AREA_REGULAR | AREA_VSYSCALL | AREA_AIO_RING | AREA_GUARD)))
@@ -37,6 +38,8 @@ static int need_area(struct restore *r, const VmaEntry *e, struct err *err)
 {
 	uint64_t end;
 
+	if (e->status & AREA_SOCKET)
+		return packet_need_mapping(r, (uint32_t)e->shmid, e->end - e->start, err);
 	if (e->status & (AREA_FILE_PRIVATE | AREA_FILE_SHARED))
 		return restore_files_need_mapping(
 			r, (uint32_t)e->shmid,

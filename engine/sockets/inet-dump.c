@@ -26,6 +26,9 @@
 #include "engine/sockets/socket-ns.h"
 #include "proto/files.pb-c.h"
 
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
@@ -379,18 +382,29 @@ static int check_udp(struct dump *d, struct file_ref *ref, const struct look *l)
 	return 0;
 }
 
-/* Datagrams may get lost on their way, and these do: nobody can put them back with their senders.
+/*
+ * A look into the queue would take a pending error away. Packets may get lost on their way, and
+ * those that nobody can send again do.
  */
-static void warn_queue(struct dump *d, const struct file_ref *ref, const struct look *l)
+static int look_at_queue(struct dump *d, struct file_ref *ref, const struct look *l,
+			 struct err *err)
 {
 	struct pollfd p = { .fd = ref->lfd, .events = POLLIN };
+	char device[IFNAMSIZ] = "";
+	socklen_t len = sizeof(device);
 
-	if (!(l->shutdown & SK_SHUTDOWN__READ) && poll(&p, 1, 0) == 1 && p.revents & POLLIN)
-		log_warn(d->log, "%s: %s: %s has unread packets, dropping them",
-			 dump_task_name(d, ref->task), ref->what, protocol_name(l));
+	if (l->shutdown & SK_SHUTDOWN__READ || poll(&p, 1, 0) != 1 || !(p.revents & POLLIN))
+		return 0;
+	getsockopt(ref->lfd, SOL_SOCKET, SO_BINDTODEVICE, device, &len);
+	if (is_udp(l) && l->who.protocol == IPPROTO_UDP && !(p.revents & POLLERR) && !device[0] &&
+	    !get_int(ref->lfd, IPPROTO_UDP, UDP_GRO, 0))
+		return inet_queue_capture(d, ref, l->who.family, err);
+	log_warn(d->log, "%s: %s: %s has unread packets, dropping them",
+		 dump_task_name(d, ref->task), ref->what, protocol_name(l));
+	return 0;
 }
 
-static int check(struct dump *d, struct file_ref *ref, struct look *l)
+static int check(struct dump *d, struct file_ref *ref, struct look *l, struct err *err)
 {
 	int r = 0, off = get_int(ref->lfd, SOL_SOCKET, SO_PEEK_OFF, -1);
 
@@ -400,9 +414,7 @@ static int check(struct dump *d, struct file_ref *ref, struct look *l)
 		return check_tcp(d, ref, l);
 	if (is_udp(l))
 		r = check_udp(d, ref, l);
-	if (r == 0)
-		warn_queue(d, ref, l);
-	return r;
+	return r == 0 ? look_at_queue(d, ref, l, err) : r;
 }
 
 /* ---- the message ---- */
@@ -485,7 +497,7 @@ int inet_capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err
 	fe->isk = e;
 	r = look_at(d, ref, &l, err);
 	if (r == 0)
-		r = check(d, ref, &l);
+		r = check(d, ref, &l, err);
 	if (r == 0)
 		r = fill(d, ref, &l, e, err);
 	if (r == 0)

@@ -261,6 +261,14 @@ static int make_connection(struct restore_inet *all, struct isk *s, struct err *
 
 /* ---- 3. to 5. ---- */
 
+/* Before there is a filter, or anything else that a packet could meet on its way. */
+static int fill_queue(struct restore_inet *all, struct isk *s, struct err *err)
+{
+	if (s->e->type == SOCK_DGRAM)
+		inet_queue_fill(all, s);
+	return 0;
+}
+
 static int set_options(struct restore_inet *all, struct isk *s, struct err *err)
 {
 	/* IP_TOS changes SO_PRIORITY, so it comes first */
@@ -306,7 +314,7 @@ typedef int (*phase_fn)(struct restore_inet *all, struct isk *s, struct err *err
 
 static const phase_fn phases[] = {
 	make_and_bind, start_listening, make_connection, connect_socket,
-	set_options,   shut_down,	stop_sharing,
+	fill_queue,    set_options,	shut_down,	 stop_sharing,
 };
 
 int inet_make_all(struct restore *r, struct restore_inet *all, struct err *err)
@@ -314,6 +322,7 @@ int inet_make_all(struct restore *r, struct restore_inet *all, struct err *err)
 	struct isk *s;
 	size_t i;
 
+	all->r = r;
 	for (i = 0; i < sizeof(phases) / sizeof(phases[0]); i++)
 		for (s = all->first; s; s = s->next)
 			if (is_made_here(s) && phases[i](all, s, err) < 0)

@@ -26,9 +26,21 @@ struct isk {
 	bool shares; /* SO_REUSEADDR and SO_REUSEPORT are set for the time of binding */
 };
 
+/* An unread datagram of a set of images. */
+struct inet_datagram {
+	struct inet_datagram *next;
+	uint32_t id_for, src_port;
+	uint32_t src[4], dst[4];
+	bool v6;
+	size_t len;
+	const void *bytes;
+};
+
 struct restore_inet {
-	bool made;
+	bool made, datagrams_loaded;
 	struct isk *first;
+	struct inet_datagram *datagrams;
+	struct restore *r; /* while they are made */
 };
 
 /* A connection, or what is left of one, that can only come back closed. */
@@ -43,6 +55,14 @@ int inet_make_all(struct restore *r, struct restore_inet *all, struct err *err);
 /* bind(2) and connect(2) to the addresses of the image. 0 or -errno. */
 int inet_bind(const struct isk *s);
 int inet_connect(const struct isk *s);
+
+/* ---- inet-queue.c: unread datagrams ---- */
+
+/* Writes those of a UDP socket to sk-queues.img; they stay where they are. */
+int inet_queue_capture(struct dump *d, struct file_ref *ref, int family, struct err *err);
+int inet_queue_load(struct restore *r, struct restore_inet *all, struct err *err);
+/* Puts them back into a socket that has its address and its peer; warns of what is lost. */
+void inet_queue_fill(const struct restore_inet *all, const struct isk *s);
 
 /* ---- inet-opts.c: options of IP and TCP that the message has fields for ---- */
 

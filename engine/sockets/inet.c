@@ -4,9 +4,9 @@
  * them again.
  *
  * TCP sockets that listen, or are not connected; open connections come back as they were
- * (--tcp-established, see tcp.h) or closed (--tcp-close). UDP, UDP-Lite, raw and ICMP sockets;
- * unread packets are dropped with a warning, as the network does it. Pending errors (SO_ERROR)
- * cannot be put back.
+ * (--tcp-established, see tcp.h) or closed (--tcp-close). UDP, UDP-Lite, raw and ICMP sockets, with
+ * the unread datagrams of UDP; those of the others are dropped with a warning. Pending errors
+ * (SO_ERROR) cannot be put back.
  */
 #include <errno.h>
 #include <net/if.h>
@@ -114,7 +114,10 @@ static int load(struct restore *r, struct file_obj *obj, struct err *err)
 		;
 	*end = s;
 	obj->state = s;
-	return 0;
+	if (all->datagrams_loaded)
+		return 0;
+	all->datagrams_loaded = true;
+	return inet_queue_load(r, all, err);
 }
 
 static int load_connection(struct restore *r, struct isk *s, struct err *err)

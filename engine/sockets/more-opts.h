@@ -18,9 +18,9 @@ int more_opts_check(uint32_t file_id, const struct sk_ident *who, const struct S
 
 /* When an option is set. */
 enum more_opts_time {
-	MORE_OPTS_EARLY, /* before an address or a ring */
 	MORE_OPTS_USUAL,
-	MORE_OPTS_LAST, /* after the filter */
+	MORE_OPTS_EARLY, /* before an address or a ring */
+	MORE_OPTS_LAST,	 /* after the filter */
 };
 
 int more_opts_restore(int sk, const struct SkOptsEntry *e, enum more_opts_time when,

@@ -64,6 +64,7 @@ def maps_of(pid):
     with open(f'/proc/{pid}/maps', encoding='utf-8', errors='replace') as f:
         text = re.sub(r'00:[0-9a-f]+ \d+ +(/(?:dev/zero|memfd:|SYSV|anon_hugepage|\[aio\])|\[anon_shmem:)',
                       r'00:XX INO \1', f.read())
+        text = re.sub(r'00:[0-9a-f]+ \d+ +socket:\[\d+\]', r'00:XX INO socket', text)
     merged = []
     for line in text.splitlines():
         bounds, _, rest = line.partition(' ')

@@ -10,5 +10,5 @@ extern const struct workload basic_workloads[], full_workloads[], thread_workloa
 	signal_workloads[], timer_workloads[], blocking_workloads[], process_workloads[],
 	event_workloads[], tty_workloads[], ipc_workloads[], identity_workloads[], unix_workloads[],
 	inet_workloads[], many_workloads[], unix_scm_workloads[], table_workloads[];
-extern const struct workload inet_more_workloads[];
+extern const struct workload inet_more_workloads[], net_workloads[];
 extern const struct workload peercred_workloads[];

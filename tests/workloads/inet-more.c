@@ -429,6 +429,125 @@ static int closed_verify(void)
 	return WL_OK;
 }
 
+/* ---- unread datagrams ---- */
+
+enum { N_UNREAD = 5 };
+
+/* Of each family: one that is connected to its sender, and one that takes from everybody. */
+static struct {
+	int connected, open, sender;
+	struct sockaddr_in6 open_address, sender_address;
+	socklen_t len;
+} unread[2];
+
+static socklen_t any_loopback(struct sockaddr_in6 *a, int family)
+{
+	struct sockaddr_in v4 = loopback(0);
+
+	memset(a, 0, sizeof(*a));
+	a->sin6_family = AF_INET6;
+	a->sin6_addr = in6addr_loopback;
+	if (family == AF_INET)
+		memcpy(a, &v4, sizeof(v4));
+	return family == AF_INET ? sizeof(v4) : sizeof(*a);
+}
+
+/* Lengths of 0, of odd numbers, and of the largest that there is. */
+static size_t unread_size(int i)
+{
+	return i == 2 ? 0 : i == 3 ? 60001 : 100 + (size_t)i;
+}
+
+static int unread_send(int k)
+{
+	static unsigned char data[65536];
+	struct sockaddr_in6 to;
+	socklen_t len = sizeof(to);
+
+	if (getsockname(unread[k].connected, (struct sockaddr *)&to, &len) < 0)
+		return fail_errno("getsockname");
+	for (int i = 0; i < N_UNREAD; i++) {
+		ssize_t n = (ssize_t)unread_size(i);
+
+		pattern_fill(data, (size_t)n, 200 + (uint64_t)i);
+		if (sendto(unread[k].sender, data, (size_t)n, 0, (struct sockaddr *)&to, len) !=
+			    n ||
+		    sendto(unread[k].sender, data, (size_t)n, 0,
+			   (struct sockaddr *)&unread[k].open_address, unread[k].len) != n)
+			return fail_errno("sending");
+	}
+	return WL_OK;
+}
+
+static int unread_make(int k, int family)
+{
+	struct sockaddr_in6 a;
+	socklen_t len = any_loopback(&a, family), any_len = len;
+
+	unread[k].len = len;
+	unread[k].connected = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	unread[k].open = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	unread[k].sender = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (unread[k].sender < 0 || bind(unread[k].sender, (struct sockaddr *)&a, len) < 0) {
+		unread[k].sender = -1;
+		return family == AF_INET6 ? WL_OK : skip("no loopback network");
+	}
+	getsockname(unread[k].sender, (struct sockaddr *)&unread[k].sender_address, &len);
+	if (bind(unread[k].connected, (struct sockaddr *)&a, len) < 0 ||
+	    connect(unread[k].connected, (struct sockaddr *)&unread[k].sender_address, len) < 0)
+		return fail_errno("connecting");
+	/* bound to all addresses of the machine */
+	memset((char *)&a + 4, 0, sizeof(a) - 4);
+	if (bind(unread[k].open, (struct sockaddr *)&a, len) < 0 ||
+	    getsockname(unread[k].open, (struct sockaddr *)&a, &len) < 0)
+		return fail_errno("binding");
+	any_loopback(&unread[k].open_address, family);
+	unread[k].open_address.sin6_port = a.sin6_port;
+	unread[k].len = any_len;
+	return unread_send(k);
+}
+
+static int unread_setup(void)
+{
+	int r = unread_make(0, AF_INET);
+
+	return r == WL_OK ? unread_make(1, AF_INET6) : r;
+}
+
+static int unread_receive(int k, int fd, const char *what)
+{
+	static unsigned char data[65536];
+
+	for (int i = 0; i < N_UNREAD; i++) {
+		struct sockaddr_in6 from = { 0 };
+		socklen_t len = sizeof(from);
+		ssize_t n = recvfrom(fd, data, sizeof(data), MSG_DONTWAIT, (struct sockaddr *)&from,
+				     &len);
+
+		if (n != (ssize_t)unread_size(i))
+			return fail("%s: datagram %d has %zd bytes", what, i, n);
+		if (pattern_check(data, (size_t)n, 200 + (uint64_t)i, what) != WL_OK)
+			return WL_FAIL;
+		if (memcmp(&from, &unread[k].sender_address, len))
+			return fail("%s: datagram %d has another sender", what, i);
+	}
+	return recv(fd, data, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN
+		       ? WL_OK
+		       : fail("%s: more than was sent", what);
+}
+
+static int unread_verify(void)
+{
+	for (int k = 0; k < 2; k++) {
+		if (unread[k].sender < 0)
+			continue;
+		if (unread_receive(k, unread[k].connected, "connected") != WL_OK ||
+		    unread_receive(k, unread[k].open, "open") != WL_OK || unread_send(k) != WL_OK)
+			return WL_FAIL;
+	}
+	return WL_OK;
+}
+
 /* ---- what cannot be kept ---- */
 
 enum { ODD_CORKED, ODD_UNSENT, ODD_WAITING, ODD_MPTCP };
@@ -475,7 +594,7 @@ static int odd_setup(void)
 		odd.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 262 /* IPPROTO_MPTCP */);
 		break;
 	default:
-		odd.fd = socket(AF_ALG, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+		odd.fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		break;
 	}
 	return odd.fd < 0 ? skip("no such sockets: %s", strerrordesc_np(errno)) : WL_OK;
@@ -487,7 +606,7 @@ static int odd_verify(void)
 }
 
 static struct workload_param odd_params[] = {
-	{ "what", 0, "0: corked, 1: a part of a datagram, 2: not accepted, 3: MPTCP, 4: AF_ALG" },
+	{ "what", 0, "0: corked, 1: a part of a datagram, 2: not accepted, 3: MPTCP, 4: vsock" },
 	{ 0 },
 };
 
@@ -501,6 +620,7 @@ const struct workload inet_more_workloads[] = {
 	{ "raw", "raw and ICMP sockets", strict_param, raw_setup, raw_verify },
 	{ "tcp-closed", "without a connection, or with an ended one", NULL, closed_setup,
 	  closed_verify },
+	{ "udp-unread", "unread datagrams", NULL, unread_setup, unread_verify },
 	{ "odd-socket", "what cannot be kept", odd_params, odd_setup, odd_verify },
 	{ 0 },
 };

@@ -42,6 +42,8 @@ TEST(kinds)
 	check_int(kind_of("rw-s", "/SYSV0000abcd (deleted)", "rd wr sh", &why), AREA_KIND_SYSV);
 	check_int(kind_of("rw-s", "/SYSVfile (deleted)", "rd wr sh", &why), AREA_KIND_FILE);
 	check_int(kind_of("rw-s", "/[aio] (deleted)", "rd wr sh de", &why), AREA_KIND_AIO);
+	check_int(kind_of("rw-s", "socket:[4711]", "rd wr sh mr mw me ms mm", &why),
+		  AREA_KIND_RING);
 	check_int(kind_of("r-xp", "[vdso]", "rd ex de", &why), AREA_KIND_VDSO);
 	check_int(kind_of("r--p", "[vvar]", "rd io de dd pf", &why), AREA_KIND_VVAR);
 	check_int(kind_of("r--p", "[vvar_vclock]", "rd io de dd pf", &why), AREA_KIND_VVAR);
