@@ -19,6 +19,8 @@
 #include "engine/mem/mem.h"
 #include "engine/ns/ns.h"
 #include "engine/op.h"
+#include "engine/plugin/plugin.h"
+#include "engine/plugins.h"
 #include "engine/sockets/tcp.h"
 #include "engine/stats.h"
 #include "engine/task/attr.h"
@@ -36,6 +38,8 @@ static int step_prepare(void *ctx, struct err *err)
 		r = err_nomem(err);
 	if (r == 0)
 		r = guardian_start(&d->guardian, err);
+	if (r == 0)
+		r = dump_load_plugins(d, err);
 	return r == 0 ? op_notify(d->opts, "pre-dump", 0, err) : r;
 }
 
@@ -43,6 +47,7 @@ static void undo_prepare(void *ctx, bool failed)
 {
 	struct dump *d = ctx;
 
+	dump_unload_plugins(d, failed);
 	guardian_stop(d->guardian);
 	if (failed && d->images && d->images_fd >= 0) {
 		image_set_discard(d->images, d->images_fd);
@@ -80,6 +85,10 @@ static int step_freeze(void *ctx, struct err *err)
 	if (r < 0)
 		return r;
 	note_freezer(d);
+	/* while the task can still answer; others are paused before they are stopped */
+	r = plugin_optional(err, plugins_pause_devices(d->plugins, d->opts->pid), "PAUSE_DEVICES");
+	if (r < 0)
+		return r;
 	r = freezer_freeze(d->freezer, (int)(d->opts->timeout_s ?: 10) * 1000, err);
 	if (r == 0)
 		r = tree_seize_frozen(d, d->freezer, err);
@@ -112,6 +121,8 @@ static int step_collect(void *ctx, struct err *err)
 		r = ns_collect(d, err);
 	if (r == 0)
 		r = tree_check_strangers(d, d->freezer, err);
+	if (r == 0)
+		r = dump_checkpoint_devices(d, err);
 	clock_gettime(CLOCK_MONOTONIC, &d->times.frozen);
 	return r;
 }
@@ -122,6 +133,7 @@ static void undo_collect(void *ctx, bool failed)
 	struct err err = ERR_INIT;
 	bool kill_it = !failed && !d->opts->leave_running && !d->opts->leave_stopped;
 
+	dump_unload_plugins(d, failed);
 	if (kill_it)
 		tree_kill(d);
 	else if (d->opts->leave_stopped && !failed)
@@ -173,7 +185,10 @@ static int step_mounts(void *ctx, struct err *err)
 	if (d->root_ns.id[NS_MNT] == d->host_ns.id[NS_MNT])
 		return 0;
 	r = mounts_collect(&d->mounts, d->opts->pid, err);
-	return r == 0 ? mounts_resolve(d->mounts, d->opts, refuse_mount, d, err) : r;
+	if (r < 0)
+		return r;
+	mounts_use_plugins(d->mounts, d->plugins);
+	return mounts_resolve(d->mounts, d->opts, refuse_mount, d, err);
 }
 
 static void undo_mounts(void *ctx, bool failed)
@@ -317,14 +332,13 @@ static int step_pages(void *ctx, struct err *err)
 			r = mem_dump_pages(d, *t, err);
 	}
 	clock_gettime(CLOCK_MONOTONIC, &d->times.pages_end);
-	return r;
+	return r == 0 ? dump_devices_late(d, err) : r;
 }
 
 static int write_inventory(struct dump *d, struct err *err)
 {
 	InventoryEntry e = INVENTORY_ENTRY__INIT;
 	TaskKobjIdsEntry ids = TASK_KOBJ_IDS_ENTRY__INIT;
-	PluginsEntry plugins = PLUGINS_ENTRY__INIT;
 	struct timespec up;
 
 	clock_gettime(CLOCK_BOOTTIME, &up);
@@ -344,8 +358,8 @@ static int write_inventory(struct dump *d, struct err *err)
 	e.network_lock_method = (uint32_t)tcp_lock_method(d);
 	e.dump_criu_run_id = (char *)tcp_lock_id(d);
 	e.has_tcp_close = e.tcp_close = d->opts->tcp_close;
-	e.plugins_entry = &plugins;
-	if (image_add(image_get(d->images, IMG_INVENTORY, "inventory.img"), &e.base) < 0)
+	if (dump_note_plugins(d, &e) < 0 ||
+	    image_add(image_get(d->images, IMG_INVENTORY, "inventory.img"), &e.base) < 0)
 		return err_nomem(err);
 	return 0;
 }

@@ -128,6 +128,7 @@ struct ckpt_options {
 	const char *cgroup_yard; /* directory in which each hierarchy is mounted under its name, or
 				  * NULL; relative to work_dir */
 	const char *lsm_profile, *lsm_mount_context;
+	const char *plugin_dir; /* NULL: $CRIU_LIBS_DIR, or that of the installation */
 
 	/* restore */
 	bool restore_detached, restore_sibling;

@@ -25,6 +25,8 @@
 #include "engine/mem/load.h"
 #include "engine/ns/ns.h"
 #include "engine/op.h"
+#include "engine/plugin/plugin.h"
+#include "engine/plugins.h"
 #include "engine/sockets/net-lock.h"
 #include "engine/sockets/tcp.h"
 #include "engine/stats.h"
@@ -79,7 +81,7 @@ static int read_inventory(struct restore *r, struct err *err)
 		return err_image(err, "'inventory.img': network_lock_method or dump_criu_run_id is "
 				      "not valid");
 	ns_set_read_ids(&r->host_ns, e->root_ids);
-	return 0;
+	return restore_load_plugins(r, e, err);
 }
 
 static uint64_t own_caps(void)
@@ -152,6 +154,8 @@ static int load_memory(struct restore *r, struct err *err)
 	vec_foreach (t, &r->tasks)
 		if (n == 0 && !(*t)->dead)
 			n = mem_load(r, *t, err);
+	if (n == 0)
+		n = device_prepare(r, err);
 	return n == 0 ? shmem_load(r, err) : n;
 }
 
@@ -220,6 +224,8 @@ static int step_mounts(void *ctx, struct err *err)
 	if (!(r->new_ns & CLONE_NEWNS))
 		return 0;
 	n = mounts_load(r->images_fd, r->tasks.v[0]->ids->mnt_ns_id, r->opts, &r->mounts, err);
+	if (n == 0)
+		n = mounts_plan_use_plugins(r->mounts, r->plugins, err);
 	if (n == 0 && r->new_ns & CLONE_NEWUSER)
 		n = mounts_plan_open(r->mounts, r->images_fd, err);
 	return n;
@@ -290,6 +296,7 @@ static int step_finish(void *ctx, struct err *err)
 		return n;
 	if (r->root_ns.id[NS_NET] != r->host_ns.id[NS_NET])
 		op_notify_late(r->opts, r->log, "network-unlock", root);
+	restore_resume_devices(r);
 	op_notify_late(r->opts, r->log, "pre-resume", root);
 	return r->cgroups ? cgroups_refreeze(r->cgroups, err) : 0;
 }
@@ -357,6 +364,7 @@ static void done(struct restore *r)
 	restore_files_done(r);
 	shmem_load_done(r);
 	sysv_done(r);
+	device_done(r);
 	ns_done(r);
 	mounts_plan_free(r->mounts);
 	cgroups_plan_free(r->cgroups);
@@ -407,6 +415,8 @@ int ckpt_restore(const struct ckpt_options *opts, struct ckpt_result *ret, struc
 		n = op_refuse_options(opts, false, err);
 		if (n == 0)
 			n = run(r, err);
+		plugins_unload(r->plugins, n);
+		r->plugins = NULL;
 		if (n < 0)
 			log_err(&log, err);
 		else

@@ -20,7 +20,7 @@ static bool can_be_new(const struct mount *m)
 
 static bool comes_from_outside(const struct mount *m)
 {
-	return m->how == HOW_ROOT || m->how == HOW_EXTERNAL;
+	return m->how == HOW_ROOT || m->how == HOW_EXTERNAL || m->how == HOW_PLUGIN;
 }
 
 /*

@@ -37,6 +37,7 @@ static int add_record(struct image *img, const struct mount *m)
 	 * given. */
 	e.has_deleted = e.deleted = m->deleted && !m->ext_key;
 	e.ext_key = m->ext_key;
+	e.has_with_plugin = e.with_plugin = m->how == HOW_PLUGIN;
 	return image_add(img, &e.base);
 }
 

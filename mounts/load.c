@@ -43,8 +43,8 @@ static const char *bad_entry(const MntEntry *e)
 		return "unknown flags";
 	if (!e->ext_mount && !path_is_clean(e->root))
 		return "a root that is not an absolute path";
-	if (e->with_plugin)
-		return "a plugin's mount";
+	if (e->with_plugin && (e->ext_key || e->ext_mount || !strcmp(e->mountpoint, "/")))
+		return "a plugin for what is no plugin's";
 	return NULL;
 }
 
@@ -95,6 +95,8 @@ static int add_entry(struct mount_tree *tree, const MntEntry *e, const struct ck
 	m->deleted = e->deleted && !e->ext_key;
 	m->internal_sharing = e->internal_sharing;
 	m->kind = mount_kind_by_code((int)e->fstype);
+	if (e->with_plugin)
+		m->how = HOW_PLUGIN;
 	return copy_strings(m, e, opts) < 0 ? err_nomem(err) : 0;
 }
 

@@ -49,6 +49,7 @@ enum mount_how {
 	HOW_NEW,      /* mount the file system anew */
 	HOW_BIND,     /* bind from another mount of the tree: `from` */
 	HOW_EXTERNAL, /* bind from the host: `ext_key`, and on restore `ext_path` */
+	HOW_PLUGIN,   /* a plugin makes it */
 	HOW_SKIP,     /* --skip-mnt */
 	HOW_REFUSED,
 };
@@ -80,6 +81,7 @@ struct mount {
 struct mount_tree {
 	pid_t pid; /* 0: not of a task */
 	bool own_cgroupns;
+	struct plugins *plugins;
 	VEC(struct mount) mounts;
 };
 
@@ -171,6 +173,14 @@ int mount_refusal(const struct mount *m, const struct mount_tree *tree, struct b
  */
 int mounts_open_clones(const struct mount_tree *tree, const struct mount *const *list, size_t n,
 		       int *fds, struct err *err);
+
+/* ---- plugin.c ---- */
+
+/* Offers what cannot be kept to the plugins; how is HOW_PLUGIN for what one has taken. */
+int mounts_ask_plugins(struct mount_tree *tree, struct err *err);
+/* Lets a plugin mount m on the path dir/name, which does not exist yet, and opens it: m->fd. */
+int mount_make_by_plugin(const struct mount_tree *tree, struct mount *m, const char *path,
+			 struct err *err);
 
 /* ---- idmap.c ---- */
 

@@ -18,6 +18,7 @@ struct image_set;
 struct mount;
 struct mount_plan;
 struct mount_tree;
+struct plugins;
 
 /* ---- looking ---- */
 
@@ -65,6 +66,12 @@ bool mounts_path_visible(const struct mount_tree *tree, int mnt_id, const char *
  * the mount: same files, other mount id. Returns the descriptor, the caller's, or negative.
  */
 int mounts_open_root(const struct mount_tree *tree, const struct mount *m, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* Who is asked for mounts that nobody knows; before mounts_resolve(), or mounts_rebuild(). */
+void mounts_use_plugins(struct mount_tree *tree, struct plugins *plugins);
+/* Fails if the plan has mounts of plugins and there is none. */
+int mounts_plan_use_plugins(struct mount_plan *plan, struct plugins *plugins, struct err *err)
 	__attribute__((warn_unused_result));
 
 /* ---- dump ---- */

@@ -18,6 +18,8 @@
 
 #include "engine/base/io.h"
 
+#define YARD "/proc"
+
 struct yard {
 	int fd;
 	size_t n;
@@ -64,7 +66,7 @@ static int open_yard(struct yard *yard, struct err *err)
 	    fsconfig(fsfd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return err_sys(err, -errno, "making a tmpfs to work in");
 	fd = fsmount(fsfd, FSMOUNT_CLOEXEC, 0);
-	if (fd < 0 || move_mount(fd, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+	if (fd < 0 || move_mount(fd, "", AT_FDCWD, YARD, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return err_sys(err, -errno, "mounting a tmpfs to work in");
 	yard->fd = take_fd(&fd);
 	return 0;
@@ -156,6 +158,16 @@ static int lay_down_sources(const struct mount_plan *plan, struct yard *yard, st
 	return 0;
 }
 
+/* It lies in the yard at once: the plugin mounts it there, with the host's tree around. */
+static int make_by_plugin(const struct mount_plan *plan, struct yard *yard, struct mount *m,
+			  struct err *err)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), YARD "/%zu", yard->n++);
+	return mount_make_by_plugin(plan->tree, m, path, err);
+}
+
 static int make(const struct mount_plan *plan, struct yard *yard, struct mount *m,
 		const struct pack_ids *ids, struct err *err)
 {
@@ -170,6 +182,8 @@ static int make(const struct mount_plan *plan, struct yard *yard, struct mount *
 			r = mount_bind_inside(m, err);
 	} else if (m->how == HOW_NEW) {
 		r = mount_make_new(m, ids, err);
+	} else if (m->how == HOW_PLUGIN) {
+		return make_by_plugin(plan, yard, m, err);
 	} else {
 		r = mount_take_host(plan->tree, m, mount_master_is_outside(plan->tree, m), err);
 	}

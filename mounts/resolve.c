@@ -243,6 +243,8 @@ int mounts_resolve(struct mount_tree *tree, const struct ckpt_options *opts,
 			return r;
 	}
 	r = mounts_resolve_tree(tree, host, opts, err);
+	if (r == 0)
+		r = mounts_ask_plugins(tree, err);
 	if (r < 0)
 		return r;
 	return refuse_all(tree, refuse, arg, err);

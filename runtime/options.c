@@ -148,7 +148,7 @@ static const struct opt options[] = {
 	CALL("ext-unix-sk", 4, 'x', BOTH, "[INODE,...]", set_ext_unix_sk,
 	     "keep unix sockets that are connected to the outside"),
 	FLAG("allow-uprobes", 0, DUMPS, ckpt.allow_uprobes, "keep tasks in which uprobes are set"),
-	LATER("libdir", 0, BOTH, "DIR"),
+	TEXT("libdir", 0, 'L', BOTH, "DIR", ckpt.plugin_dir, "folder of plugins for what the engine does not know"),
 
 	/* mounts */
 	TEXT("root", 13, 'r', BOTH, "DIR", ckpt.root, "root file system of the restored tree"),

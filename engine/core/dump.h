@@ -32,6 +32,7 @@ struct dump_locks;
 struct dump_seccomp;
 struct guardian;
 struct cgroup_freezer;
+struct plugins;
 
 /* A place for what an attribute asked of a thread's program: a step and an offset of data. */
 struct asked {
@@ -106,6 +107,7 @@ struct dump {
 	struct dump_tcp *tcp; /* NULL: no open connection is kept */
 	struct guardian *guardian;
 	struct cgroup_freezer *freezer;
+	struct plugins *plugins;
 	VEC(pid_t) begun; /* threads seized before the thaw, 0 when taken over */
 	uint32_t root_cg_set;
 	struct dump_times times;

@@ -29,10 +29,12 @@ struct restore_sysv;
 struct restore_ghosts;
 struct restore_locks;
 struct restore_seccomp;
+struct restore_devices;
 struct restore_ns;
 struct mount_plan;
 struct cgroups_plan;
 struct guardian;
+struct plugins;
 struct builder_shared;
 struct errand_box;
 struct page_map;
@@ -129,9 +131,11 @@ struct restore {
 	struct restore_ghosts *ghosts;
 	struct restore_locks *locks;
 	struct restore_seccomp *seccomp;
+	struct restore_devices *devices;
 	struct restore_ns *ns;
 	struct mount_plan *mounts;
 	struct cgroups_plan *cgroups;
+	struct plugins *plugins;
 	struct guardian *guardian; /* removes our cgroups if we are killed; NULL: none were made */
 	struct builder_shared *shared;
 	struct errand_box *errands; /* for each process that is forked; see errand.h */

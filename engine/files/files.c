@@ -17,6 +17,7 @@
 
 #include "engine/base/cleanup.h"
 #include "engine/base/io.h"
+#include "engine/files/external.h"
 #include "engine/files/kind-state.h"
 #include "engine/files/kinds.h"
 #include "engine/files/locks.h"
@@ -210,7 +211,12 @@ static int meet(struct dump *d, struct file_ref *ref, int *ret_type, struct err 
 {
 	const struct file_kind *kind = kind_of(&ref->facts);
 	struct file_ref **slot;
+	int r = 0;
 
+	if (!kind && external_is_taken(d, ref, &r, err))
+		kind = &kind_external;
+	if (!kind && r < 0)
+		return r;
 	if (!kind) {
 		dump_refuse(d, ref->task, "%s: '%s' is of a kind that cannot be kept yet",
 			    ref->what, ref->facts.link);

@@ -6,6 +6,7 @@
 
 extern const struct file_kind kind_epoll;
 extern const struct file_kind kind_eventfd;
+extern const struct file_kind kind_external;
 extern const struct file_kind kind_fifo;
 extern const struct file_kind kind_inet, kind_packet, kind_netlink,
 	kind_other_socket; /* engine/sockets/ */

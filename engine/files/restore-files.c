@@ -13,9 +13,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
+#include "engine/files/external.h"
 #include "engine/files/ghost-tables.h"
 #include "engine/files/ghost.h"
 #include "engine/files/kind-state.h"
@@ -378,16 +380,55 @@ static int open_mapping(struct restore *r, struct mapping *m, struct err *err)
 	return fd < 0 ? fd : 0;
 }
 
+/* Makes what can be made now; *ret_waiting is the number of files that a plugin wants to make
+ * later, and *ret_made of those that were made. */
+static int create_round(struct restore *r, size_t *ret_waiting, size_t *ret_made, struct err *err)
+{
+	struct restore_files *f = r->files;
+	size_t i;
+
+	*ret_waiting = *ret_made = 0;
+	for (i = 0; i < f->n; i++) {
+		int n;
+
+		if (!f->objs[i]->needed || f->objs[i]->kind->late || f->objs[i]->fd >= 0)
+			continue;
+		n = files_need(r, f->objs[i], err);
+		if (n < 0 && n != FILES_LATER)
+			return n;
+		++*(n < 0 ? ret_waiting : ret_made);
+	}
+	return 0;
+}
+
+/*
+ * Plugins may wait for files of others, and for devices that take their time: as long as nothing
+ * else is left to do they are asked again in short intervals.
+ */
+static int create_all(struct restore *r, struct err *err)
+{
+	const struct timespec interval = { 0, 2 * 1000 * 1000 };
+	unsigned int left = (r->opts->timeout_s ?: 10) * 500;
+	size_t waiting, made;
+
+	for (;;) {
+		int n = create_round(r, &waiting, &made, err);
+
+		if (n < 0 || !waiting)
+			return n;
+		if (!made && !left--)
+			return FILES_LATER; /* err tells which one */
+		if (!made)
+			nanosleep(&interval, NULL);
+	}
+}
+
 int restore_files_create(struct restore *r, struct err *err)
 {
 	struct restore_files *f = r->files;
 	struct mapping *m;
-	size_t i;
-	int n = 0;
+	int n = create_all(r, err);
 
-	for (i = 0; i < f->n && n == 0; i++)
-		if (f->objs[i]->needed && !f->objs[i]->kind->late)
-			n = files_need(r, f->objs[i], err);
 	vec_foreach (m, &f->mappings)
 		if (n == 0)
 			n = open_mapping(r, m, err);

@@ -233,6 +233,8 @@ int area_file(const struct restore *r, const VmaEntry *e)
 		return shmem_fd(r, e->shmid);
 	if (e->status & AREA_SOCKET)
 		return restore_files_mapping_fd(r, (uint32_t)e->shmid, -1);
+	if (e->status & AREA_PLUGIN)
+		return device_fd(r, e);
 	if (e->status & (AREA_FILE_PRIVATE | AREA_FILE_SHARED))
 		return restore_files_mapping_fd(r, (uint32_t)e->shmid,
 						e->has_fdflags ? (int)e->fdflags : -1);
@@ -264,6 +266,8 @@ static void put_area(struct restore *r, struct restore_task *task, const VmaEntr
 	if (!p->broken)
 		p->steps.v[step].detail = e->start;
 	attributes_put_policy(e, p);
+	if (e->status & AREA_PLUGIN)
+		device_note_step(r, e, step);
 }
 
 /* It is mapped and filled. */

@@ -19,13 +19,13 @@
 
 /* Opens the file behind an area, and finds out how it was opened: the link has the file's rights.
  */
-static int open_mapped(struct dump_task *task, const struct proc_vma *vma, uint32_t *ret_flags,
-		       char *path, size_t size)
+int mem_open_mapped(struct dump_task *task, const struct proc_vma *vma, uint32_t *ret_flags)
 {
+	char path[64];
 	struct stat st;
 	int fd;
 
-	snprintf(path, size, "map_files/%lx-%lx", (unsigned long)vma->start,
+	snprintf(path, sizeof(path), "map_files/%lx-%lx", (unsigned long)vma->start,
 		 (unsigned long)vma->end);
 	if (fstatat(task->proc_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
@@ -44,11 +44,10 @@ static int collect_file(struct dump *d, struct dump_task *task, const struct pro
 			VmaEntry *e, struct err *err)
 {
 	cleanup_fd int fd = -EBADF;
-	char path[64];
 	uint32_t flags = 0, id = 0;
 	int r;
 
-	fd = open_mapped(task, vma, &flags, path, sizeof(path));
+	fd = mem_open_mapped(task, vma, &flags);
 	if (fd < 0) {
 		err_sys(err, fd, "opening the file mapped at 0x%lx ('%s')", (long)vma->start,
 			vma->path);
@@ -117,6 +116,9 @@ static int collect_area(struct dump *d, struct dump_task *task, const struct pro
 	e->has_lock_on_fault = e->lock_on_fault = proc_vma_has(vma, VMF_LF);
 	e->has_sealed = e->sealed = proc_vma_has(vma, VMF_SL);
 	e->anon_name = area_anon_name(d, vma);
+	r = device_collect(d, task, vma, e, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	switch (area_classify(vma, &why)) {
 	case AREA_KIND_UNSUPPORTED:
 		dump_refuse(d, task, "area 0x%lx-0x%lx '%s': %s", (long)vma->start, (long)vma->end,

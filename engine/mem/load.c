@@ -34,12 +34,15 @@ static int check_area(const VmaEntry *e, const VmaEntry *before, struct err *err
 	return attributes_check(e, err);
 }
 
-static int need_area(struct restore *r, const VmaEntry *e, struct err *err)
+static int need_area(struct restore *r, struct restore_task *task, VmaEntry *e, struct err *err)
 {
 	uint64_t end;
 
 	if (e->status & AREA_SOCKET)
 		return packet_need_mapping(r, (uint32_t)e->shmid, e->end - e->start, err);
+	if (e->status & AREA_PLUGIN)
+		return device_need(r, task, e, err);
+
 	if (e->status & (AREA_FILE_PRIVATE | AREA_FILE_SHARED))
 		return restore_files_need_mapping(
 			r, (uint32_t)e->shmid,
@@ -71,7 +74,7 @@ int mem_load(struct restore *r, struct restore_task *task, struct err *err)
 	for (i = 0; i < mm->n_vmas; i++) {
 		n = check_area(mm->vmas[i], i ? mm->vmas[i - 1] : NULL, err);
 		if (n == 0)
-			n = need_area(r, mm->vmas[i], err);
+			n = need_area(r, task, mm->vmas[i], err);
 		if (n < 0)
 			return err_wrap(err, n, "image 'mm-%d.img': area 0x%lx-0x%lx", task->ns_pid,
 					(long)mm->vmas[i]->start, (long)mm->vmas[i]->end);

@@ -51,6 +51,14 @@ int sysv_note(struct restore *r, uint32_t id, uint64_t size, struct err *err)
 	__attribute__((warn_unused_result));
 void sysv_done(struct restore *r);
 
+/* ---- mapped devices of plugins ---- */
+
+/* After all mem_load(); in the root builder, with all files made; before programs run. */
+int device_prepare(struct restore *r, struct err *err) __attribute__((warn_unused_result));
+int device_make_all(struct restore *r, struct err *err) __attribute__((warn_unused_result));
+void device_take_offsets(struct restore *r);
+void device_done(struct restore *r);
+
 /* ---- page maps ---- */
 
 struct page_run {

@@ -97,3 +97,20 @@ int read_put(struct restore *r, struct restore_task *task, uint64_t ring_place, 
 	     struct program *p, struct err *err);
 uint64_t read_program_bound(const struct restore_task *task);
 int read_check_result(struct restore *r, const struct restore_task *task, struct err *err);
+
+/* ---- devices that plugins understand (device.c) ---- */
+
+enum { DEVICE_TAKEN = 1 };
+
+/* Opens the file of an area (O_PATH) with the flags that it was opened with. Or -errno. */
+int mem_open_mapped(struct dump_task *task, const struct proc_vma *vma, uint32_t *ret_flags);
+
+/* Dump: DEVICE_TAKEN if the area is a device that a plugin takes; e is filled then. */
+int device_collect(struct dump *d, struct dump_task *task, const struct proc_vma *vma,
+		   struct VmaEntry *e, struct err *err);
+
+/* Restore: registers an area; the descriptor that it will be mapped from, and the step that does.
+ */
+int device_need(struct restore *r, struct restore_task *task, struct VmaEntry *e, struct err *err);
+int device_fd(const struct restore *r, const struct VmaEntry *e);
+void device_note_step(const struct restore *r, const struct VmaEntry *e, int step);

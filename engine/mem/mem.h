@@ -24,6 +24,7 @@ enum area_status {
 	AREA_MEMFD = 1 << 14,
 	AREA_SHADOW_STACK = 1 << 15,
 	AREA_GUARD = 1 << 16,
+	AREA_PLUGIN = 1 << 27, /* a device that a plugin maps */
 };
 
 /* pagemap_entry.flags */

@@ -148,6 +148,23 @@ int net_check_route(const struct nlmsghdr *h, uint32_t lo_index, struct buf *lis
 				  m->rtm_dst_len, text, sizeof(text)));
 }
 
+uint32_t net_addr_index(const struct nlmsghdr *h)
+{
+	const struct ifaddrmsg *m = payload(h, sizeof(*m));
+
+	return m ? m->ifa_index : 0;
+}
+
+uint32_t net_route_index(const struct nlmsghdr *h)
+{
+	const struct rtmsg *m = payload(h, sizeof(*m));
+	uint32_t oif = 0;
+
+	if (m)
+		attr_u32(h, sizeof(*m), RTA_OIF, &oif);
+	return oif;
+}
+
 /* A rule that does nothing but look into the given table. */
 static bool is_plain_rule(const struct nlmsghdr *h, const struct fib_rule_hdr *m)
 {

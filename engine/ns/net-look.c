@@ -25,6 +25,7 @@
 struct survey {
 	struct net_lo lo;
 	bool have_lo, oom;
+	struct net_links *links;
 	struct buf *foreign;
 };
 
@@ -101,7 +102,8 @@ static int on_link(struct survey *s, struct nlmsghdr *h)
 {
 	struct ifinfomsg *m = nlmsg_data(h);
 	struct nlattr *tb[IFLA_MAX + 1], *info[IFLA_INFO_MAX + 1] = { 0 };
-	char name[IFNAMSIZ], kind[32];
+	struct net_link *link;
+	char name[IFNAMSIZ];
 
 	if (h->nlmsg_type != RTM_NEWLINK)
 		return 0;
@@ -119,20 +121,70 @@ static int on_link(struct survey *s, struct nlmsghdr *h)
 		return 0;
 	if (tb[IFLA_LINKINFO])
 		nla_parse_nested(info, IFLA_INFO_MAX, tb[IFLA_LINKINFO], NULL);
-	return net_foreign(s->foreign, "device '%s' (%s)", name,
-			   info[IFLA_INFO_KIND] ? text_of(info[IFLA_INFO_KIND], kind, sizeof(kind))
-						: "hardware");
+	link = vec_add(s->links);
+	if (!link)
+		return -ENOMEM;
+	*link = (struct net_link){ .ifindex = (uint32_t)m->ifi_index,
+				   .flags = m->ifi_flags,
+				   .type = m->ifi_type,
+				   .mtu = tb[IFLA_MTU] ? nla_get_u32(tb[IFLA_MTU]) : 0 };
+	memcpy(link->name, name, sizeof(link->name));
+	text_of(info[IFLA_INFO_KIND], link->kind, sizeof(link->kind));
+	if (tb[IFLA_ADDRESS] && (size_t)nla_len(tb[IFLA_ADDRESS]) <= sizeof(link->address)) {
+		link->address_len = (uint32_t)nla_len(tb[IFLA_ADDRESS]);
+		memcpy(link->address, nla_data(tb[IFLA_ADDRESS]), link->address_len);
+	}
+	return 0;
+}
+
+/* What the check says about an address or a route of a device that is not the loopback one. */
+static int note_extra(struct survey *s, uint32_t ifindex, const struct buf *what)
+{
+	struct net_link *it;
+
+	if (!what->len)
+		return 0;
+	vec_foreach (it, s->links) {
+		size_t n = strlen(it->extra);
+
+		if (it->ifindex == ifindex)
+			snprintf(it->extra + n, sizeof(it->extra) - n, "%s%s", n ? ", " : "",
+				 what->data);
+	}
+	return 0;
 }
 
 static int on_addr(struct survey *s, struct nlmsghdr *h)
 {
-	return h->nlmsg_type == RTM_NEWADDR ? net_check_addr(h, s->lo.ifindex, &s->lo, s->foreign)
-					    : 0;
+	cleanup_buf struct buf what = BUF_INIT;
+	const struct ifaddrmsg *m = nlmsg_data(h);
+	uint32_t index = net_addr_index(h);
+	struct net_lo none = { 0 };
+	int r;
+
+	if (h->nlmsg_type != RTM_NEWADDR)
+		return 0;
+	if (index == s->lo.ifindex)
+		return net_check_addr(h, index, &s->lo, s->foreign);
+	/* the kernel makes one of its own for every device */
+	if (m->ifa_family == AF_INET6 && m->ifa_scope == RT_SCOPE_LINK)
+		return 0;
+	r = net_check_addr(h, index, &none, &what);
+	return r < 0 ? r : note_extra(s, index, &what);
 }
 
 static int on_route(struct survey *s, struct nlmsghdr *h)
 {
-	return h->nlmsg_type == RTM_NEWROUTE ? net_check_route(h, s->lo.ifindex, s->foreign) : 0;
+	cleanup_buf struct buf what = BUF_INIT;
+	uint32_t index = net_route_index(h);
+	int r;
+
+	if (h->nlmsg_type != RTM_NEWROUTE)
+		return 0;
+	if (!index || index == s->lo.ifindex)
+		return net_check_route(h, s->lo.ifindex, s->foreign);
+	r = net_check_route(h, index, &what);
+	return r < 0 ? r : note_extra(s, index, &what);
 }
 
 static int on_rule(struct survey *s, struct nlmsghdr *h)
@@ -228,7 +280,7 @@ static int check_lo(const struct survey *s)
 	return net_foreign(s->foreign, "'lo' without its address ::1/128");
 }
 
-int net_look(struct net_lo *ret, struct buf *foreign, struct err *err)
+int net_look(struct net_lo *ret, struct net_links *links, struct buf *foreign, struct err *err)
 {
 	static const struct {
 		int type;
@@ -239,7 +291,7 @@ int net_look(struct net_lo *ret, struct buf *foreign, struct err *err)
 	const struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
 	const struct tcmsg qdisc = { .tcm_family = AF_UNSPEC };
 	const struct rtmsg any = { .rtm_family = AF_UNSPEC }; /* as long as any of the heads */
-	struct survey s = { .foreign = foreign };
+	struct survey s = { .links = links, .foreign = foreign };
 	int r = query(&s, NETLINK_ROUTE, RTM_GETLINK, &link, sizeof(link), on_link, err);
 
 	if (r == 0 && !s.have_lo)

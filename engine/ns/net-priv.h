@@ -16,11 +16,24 @@ struct net_lo {
 	bool has4, has6; /* 127.0.0.1/8, ::1/128 */
 };
 
+/* A device that is not of every new namespace. Fixed size: it travels through a pipe. */
+struct net_link {
+	uint32_t ifindex, mtu, flags, type; /* type: ARPHRD_* */
+	char name[16], kind[32];	    /* kind: of rtnetlink, "" for hardware */
+	uint8_t address[32];
+	uint32_t address_len;
+	char extra[128]; /* addresses and routes that somebody gave it, as a list for messages */
+};
+
+struct net_links {
+	VEC(struct net_link);
+};
+
 /*
- * Looks at everything in the network namespace of this process. What is not of every new namespace
- * is described in foreign, as a list: "device 'eth0' (veth), nftables table ...".
+ * Looks at everything in the network namespace of this process. Devices are added to links; what
+ * else is not of every new namespace is described in foreign, as a list: "nftables table ...".
  */
-int net_look(struct net_lo *ret, struct buf *foreign, struct err *err);
+int net_look(struct net_lo *ret, struct net_links *links, struct buf *foreign, struct err *err);
 
 /* The part of it in net-iptables.c. */
 int net_look_iptables(struct buf *foreign, struct err *err);
@@ -40,6 +53,10 @@ struct nlmsghdr;
 int net_check_addr(const struct nlmsghdr *h, uint32_t lo_index, struct net_lo *lo,
 		   struct buf *list);
 int net_check_route(const struct nlmsghdr *h, uint32_t lo_index, struct buf *list);
+
+/* The device that a message speaks of, 0: none. */
+uint32_t net_addr_index(const struct nlmsghdr *h);
+uint32_t net_route_index(const struct nlmsghdr *h);
 int net_check_rule(const struct nlmsghdr *h, struct buf *list);
 
 /* ---- net-conf.c: settings of devices, which the image keeps as lists without names ---- */

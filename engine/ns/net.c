@@ -17,17 +17,19 @@
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
+#include "engine/plugin/plugin.h"
 #include "proto/network.pb-c.h"
 
 /* The flags of the loopback device that can be set; the others are its state. */
 enum { LO_FLAGS = IFF_UP | IFF_DEBUG | IFF_PROMISC | IFF_ALLMULTI | IFF_MULTICAST | IFF_NOARP };
 
 struct ns_net {
-	const NetnsEntry *conf;	  /* may be NULL */
-	const NetDeviceEntry *lo; /* may be NULL */
+	const NetnsEntry *conf;		   /* may be NULL */
+	const NetDeviceEntry *lo;	   /* may be NULL */
+	VEC(const NetDeviceEntry *) links; /* that a script moves in */
 };
 
-/* What the visitor reports: three parts with their lengths in front. */
+/* What the visitor reports: four parts with their lengths in front. */
 static int add_part(struct buf *b, const void *data, size_t len)
 {
 	uint32_t n = (uint32_t)len;
@@ -92,9 +94,13 @@ static int look_conf(struct buf *ret, struct err *err)
 static int look(void *unused, struct buf *ret, struct err *err)
 {
 	cleanup_buf struct buf foreign = BUF_INIT;
+	struct net_links links = { 0 };
 	struct net_lo lo = { 0 };
-	int r = net_look(&lo, &foreign, err);
+	int r = net_look(&lo, &links, &foreign, err);
 
+	if (r == 0 && add_part(ret, links.v ? (void *)links.v : "", links.n * sizeof(*links.v)) < 0)
+		r = err_nomem(err);
+	vec_free(&links);
 	if (r == 0 && add_part(ret, foreign.len ? foreign.data : "", foreign.len) < 0)
 		r = err_nomem(err);
 	if (r == 0)
@@ -121,28 +127,90 @@ static int add_record(struct image *img, const char **p)
 	return img ? image_add_raw(img, from, (size_t)(*p - from)) : -ENOMEM;
 }
 
+static void refuse_foreign(struct dump *d, const struct buf *list)
+{
+	if (!list->len)
+		return;
+	dump_refuse(d, NULL,
+		    "the network namespace has what cannot be kept yet: %.*s%s; hint: "
+		    "--empty-ns net restores it empty, for a hook to fill; or declare it with "
+		    "--external 'net[%llu]:KEY' and hand over another at restore",
+		    list->len > 700 ? 700 : (int)list->len, list->data,
+		    list->len > 700 ? " ..." : "", (unsigned long long)d->root_ns.ino[NS_NET]);
+}
+
+/* A device that a plugin takes: an action script moves it in again, at "setup-namespaces". */
+static int add_link(struct image *img, const struct net_link *l)
+{
+	NetDeviceEntry e = NET_DEVICE_ENTRY__INIT;
+
+	e.type = ND_TYPE__EXTLINK;
+	e.ifindex = l->ifindex;
+	e.mtu = l->mtu;
+	e.flags = l->flags;
+	e.name = (char *)l->name;
+	e.has_address = l->address_len > 0;
+	e.address.data = (uint8_t *)l->address;
+	e.address.len = l->address_len;
+	return img ? image_add(img, &e.base) : -ENOMEM;
+}
+
+static int dump_link(struct dump *d, struct image *img, const struct net_link *l,
+		     struct buf *foreign, struct err *err)
+{
+	int r = plugins_dump_ext_link(d->plugins, (int)l->ifindex, (int)l->type, l->kind);
+
+	if (r == -ENOTSUP)
+		return net_foreign(foreign, "device '%s' (%s)", l->name,
+				   l->kind[0] ? l->kind : "hardware") < 0
+			       ? err_nomem(err)
+			       : 0;
+	if (r < 0)
+		return plugin_failed(err, r, "DUMP_EXT_LINK");
+	if (l->extra[0])
+		dump_refuse(d, NULL,
+			    "device '%s', which a plugin takes, has what cannot be kept yet: %s",
+			    l->name, l->extra);
+	return add_link(img, l) < 0 ? err_nomem(err) : 0;
+}
+
+static int dump_links(struct dump *d, struct image *img, const char *data, uint32_t len,
+		      struct buf *foreign, struct err *err)
+{
+	int r = 0;
+
+	for (uint32_t at = 0; r == 0 && at + sizeof(struct net_link) <= len;
+	     at += sizeof(struct net_link)) {
+		struct net_link l;
+
+		memcpy(&l, data + at, sizeof(l));
+		r = dump_link(d, img, &l, foreign, err);
+	}
+	return r;
+}
+
 static int dump_contents(struct dump *d, struct err *err)
 {
-	cleanup_buf struct buf b = BUF_INIT;
-	uint32_t id = d->root_ns.id[NS_NET], len;
-	const char *p, *foreign;
+	cleanup_buf struct buf b = BUF_INIT, devices = BUF_INIT;
+	uint32_t id = d->root_ns.id[NS_NET], len, links_len;
+	struct image *img = image_get(d->images, IMG_NETDEV, "netdev-%u.img", id);
+	const char *p, *links, *others;
 	int r = ns_visit(d, NS_NET, look, NULL, &b, err);
 
 	if (r < 0)
 		return r;
 	p = b.data;
-	foreign = next_part(&p, &len);
-	if (len)
-		dump_refuse(
-			d, NULL,
-			"the network namespace has what cannot be kept yet: %.*s%s; hint: "
-			"--empty-ns net restores it empty, for a hook to fill; or declare it with "
-			"--external 'net[%llu]:KEY' and hand over another at restore",
-			len > 700 ? 700 : (int)len, foreign, len > 700 ? " ..." : "",
-			(unsigned long long)d->root_ns.ino[NS_NET]);
-	if (add_record(image_get(d->images, IMG_NETDEV, "netdev-%u.img", id), &p) < 0 ||
+	links = next_part(&p, &links_len);
+	others = next_part(&p, &len);
+	if (add_record(img, &p) < 0 ||
 	    add_record(image_get(d->images, IMG_NETNS, "netns-%u.img", id), &p) < 0)
 		return err_nomem(err);
+	r = dump_links(d, img, links, links_len, &devices, err);
+	if (r < 0)
+		return r;
+	if (len && net_foreign(&devices, "%.*s", (int)len, others) < 0)
+		return err_nomem(err);
+	refuse_foreign(d, &devices);
 	return 0;
 }
 
@@ -201,6 +269,16 @@ static int load_device(struct restore *r, struct ns_net *net, NetDeviceEntry *e,
 
 	if (restore_keep(r, e) < 0)
 		return err_nomem(err);
+	if (!e->name[0] || strlen(e->name) >= IFNAMSIZ)
+		return err_image(err, "'%.32s' is no name of a device", e->name);
+	if (e->type == ND_TYPE__EXTLINK) {
+		const NetDeviceEntry **slot = vec_add(&net->links);
+
+		if (!slot)
+			return err_nomem(err);
+		*slot = e;
+		return 0;
+	}
 	if (e->type != ND_TYPE__LOOPBACK) {
 		if (net_is_fallback(e->name) && !(e->flags & IFF_UP))
 			return 0;
@@ -263,27 +341,32 @@ static int net_load(struct restore *r, struct err *err)
 	return q;
 }
 
-static int set_lo(const NetDeviceEntry *lo, struct err *err)
+static int set_device(const NetDeviceEntry *lo, struct err *err)
 {
 	cleanup_fd int sk = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq req = { .ifr_name = "lo" };
+	struct ifreq req = { 0 };
 	short flags;
 
-	if (sk < 0 || ioctl(sk, SIOCGIFMTU, &req) < 0)
-		return err_sys(err, -errno, "reading the loopback device");
+	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", lo->name);
+	if (sk < 0 || ioctl(sk, SIOCGIFMTU, &req) < 0) {
+		err_sys(err, -errno, "reading device '%s'", lo->name);
+		err_hint(err, "an action script moves it in at \"setup-namespaces\"");
+		return err->code;
+	}
 	if (lo->mtu && req.ifr_mtu != (int)lo->mtu) {
 		req.ifr_mtu = (int)lo->mtu;
 		if (ioctl(sk, SIOCSIFMTU, &req) < 0)
-			return err_sys(err, -errno, "setting the MTU of 'lo' to %u", lo->mtu);
+			return err_sys(err, -errno, "setting the MTU of '%s' to %u", lo->name,
+				       lo->mtu);
 	}
 	if (ioctl(sk, SIOCGIFFLAGS, &req) < 0)
-		return err_sys(err, -errno, "reading the loopback device");
+		return err_sys(err, -errno, "reading device '%s'", lo->name);
 	flags = (short)((req.ifr_flags & ~LO_FLAGS) | (int)(lo->flags & LO_FLAGS));
 	if (flags == req.ifr_flags)
 		return 0;
 	req.ifr_flags = flags;
 	if (ioctl(sk, SIOCSIFFLAGS, &req) < 0)
-		return err_sys(err, -errno, "setting the flags of 'lo'");
+		return err_sys(err, -errno, "setting the flags of '%s'", lo->name);
 	return 0;
 }
 
@@ -292,6 +375,7 @@ static int net_build(struct restore *r, struct err *err)
 {
 	const NetDeviceEntry *lo = r->ns->net->lo;
 	const NetnsEntry *e = r->ns->net->conf;
+	const NetDeviceEntry **it;
 	bool weak = r->opts->weak_sysctls;
 	int q = 0;
 
@@ -313,7 +397,18 @@ static int net_build(struct restore *r, struct err *err)
 		q = net_conf_write(NET_IPV4, "lo", lo->n_conf4, lo->conf4, weak, err);
 	if (q == 0 && lo)
 		q = net_conf_write(NET_IPV6, "lo", lo->n_conf6, lo->conf6, weak, err);
-	return q == 0 && lo ? set_lo(lo, err) : q;
+	if (q == 0 && lo)
+		q = set_device(lo, err);
+	vec_foreach (it, &r->ns->net->links)
+		if (q == 0)
+			q = set_device(*it, err);
+	return q;
+}
+
+static void net_done(struct restore *r)
+{
+	if (r->ns->net)
+		vec_free(&r->ns->net->links);
 }
 
 const struct ns_kind ns_kind_net = {
@@ -321,4 +416,5 @@ const struct ns_kind ns_kind_net = {
 	.dump = net_dump,
 	.load = net_load,
 	.build = net_build,
+	.done = net_done,
 };

@@ -21,6 +21,7 @@
 #include "engine/core/dump.h"
 #include "engine/files/kinds.h"
 #include "engine/ns/ns.h"
+#include "engine/plugin/plugin.h"
 #include "engine/sockets/diag.h"
 #include "engine/sockets/socket-ns.h"
 #include "engine/sockets/sockopts.h"
@@ -357,6 +358,14 @@ static int capture_peer(struct dump *d, struct file_ref *ref, struct dump_unix *
 			       ? capture_waiting(d, ref, all, sk, e)
 			       : 0;
 	peer = diag_unix_find(&all->list, sk->peer);
+	if (!in_tree(all, sk->peer)) {
+		int r = plugins_dump_unix_sk(d->plugins, ref->lfd, sk->ino);
+
+		if (r >= 0)
+			e->uflags |= USK_CALLBACK;
+		if (r != -ENOTSUP)
+			return plugin_optional(err, r, "DUMP_UNIX_SK");
+	}
 	if (!in_tree(all, sk->peer))
 		return capture_extern(d, ref, all, sk, peer, err);
 	if (!peer)

@@ -35,7 +35,8 @@ struct maker {
 
 bool unix_is_made_here(const struct usk *u)
 {
-	return u->obj->needed && !u->obj->inherited && !(u->e->uflags & USK_EXTERN);
+	return u->obj->needed && !u->obj->inherited &&
+	       !(u->e->uflags & (USK_EXTERN | USK_CALLBACK));
 }
 
 bool unix_is_mutual(const struct usk *u)

@@ -9,6 +9,7 @@
  * kernel keeps who made a connection (SO_PEERCRED): so the builder of that task makes it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 
 #include "engine/base/cleanup.h"
 #include "engine/files/kinds.h"
+#include "engine/plugin/plugin.h"
 #include "engine/sockets/sockopts.h"
 #include "engine/sockets/unix-priv.h"
 #include "proto/files.pb-c.h"
@@ -79,10 +81,9 @@ static int load(struct restore *r, struct file_obj *obj, struct err *err)
 		return n;
 	if (by_ino(all, e->ino))
 		return err_image(err, "unix socket %u is there twice", e->ino);
-	if (e->uflags & USK_CALLBACK && !files_is_inherited(r, obj))
-		return err_refuse(
-			err,
-			"a unix socket that was kept by a plugin, which cannot be restored yet");
+	if (e->uflags & USK_CALLBACK && !files_is_inherited(r, obj) &&
+	    plugins_wanted(r->plugins, err) < 0)
+		return err->code;
 	if (e->uflags & USK_SERVICE && e->peer)
 		return err_image(err, "a unix socket that led to the service and to %u", e->peer);
 	*u = (struct usk){ .next = all->first, .obj = obj, .e = e, .fd = -EBADF, .helper = -EBADF };
@@ -142,7 +143,8 @@ static int link_peer(struct restore *r, struct file_obj *obj, struct err *err)
 			"unix socket %u is of a second network namespace, which cannot be "
 			"restored yet",
 			e->ino);
-	if (!e->peer)
+	/* what it is connected to is the plugin's matter */
+	if (!e->peer || e->uflags & USK_CALLBACK)
 		return 0;
 	if (!u->peer)
 		return err_image(err, "unix socket %u is connected to %u, which is not there",
@@ -155,6 +157,23 @@ static int link_peer(struct restore *r, struct file_obj *obj, struct err *err)
 	return check_peer(r, u, err);
 }
 
+static int make_by_plugin(struct restore *r, const struct usk *u, struct err *err)
+{
+	int fd = plugins_restore_unix_sk(r->plugins, u->e->ino);
+
+	if (fd == -ENOTSUP) {
+		err_new(err, ERR_ENVIRONMENT, -ENOTSUP,
+			"no plugin knows unix socket %u, which one has saved", u->e->ino);
+		err_hint(err, "name the folder of that plugin with --libdir");
+		return -ENOTSUP;
+	}
+	if (fd < 0)
+		return plugin_failed(err, fd, "RESTORE_UNIX_SK");
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return err_sys(err, -errno, "looking at the descriptor that a plugin gave");
+	return fd;
+}
+
 static int create(struct restore *r, struct file_obj *obj, struct err *err)
 {
 	struct restore_unix *all = files_restore_state(r, &kind_unix, sizeof(*all));
@@ -163,6 +182,8 @@ static int create(struct restore *r, struct file_obj *obj, struct err *err)
 
 	if (n != 0)
 		return n == FILES_INHERITED ? fd : n;
+	if (u->e->uflags & USK_CALLBACK)
+		return make_by_plugin(r, u, err);
 	if (!all)
 		return err_nomem(err);
 	/* connections go both ways, so all sockets are made in one go, at the first one that is

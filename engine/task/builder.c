@@ -24,6 +24,7 @@
 #include "engine/core/errand.h"
 #include "engine/files/restore-files.h"
 #include "engine/mem/load.h"
+#include "engine/mem/load.h"
 #include "engine/ns/ns.h"
 #include "engine/task/attr.h"
 #include "engine/task/builder-run.h"
@@ -312,7 +313,8 @@ static int build_shared(struct restore *r, struct restore_task *root, struct err
 	if (n < 0)
 		return n;
 	wait_stage(r, STAGE_FORK);
-	return restore_files_create(r, err);
+	n = restore_files_create(r, err);
+	return n == 0 ? device_make_all(r, err) : n;
 }
 
 static _Noreturn void end_as_zombie(struct restore *r, struct restore_task *task)

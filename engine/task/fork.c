@@ -23,6 +23,7 @@
 #include "engine/base/proctext.h"
 #include "engine/mem/load.h"
 #include "engine/ns/ns.h"
+#include "engine/plugin/plugin.h"
 #include "engine/task/attr.h"
 #include "engine/task/builder-run.h"
 #include "engine/task/load.h"
@@ -376,6 +377,7 @@ static int wait_zombies(struct restore *r, struct err *err)
 int builders_fork(struct restore *r, struct err *err)
 {
 	struct restore_task **t;
+	size_t births;
 	int n = open_sockets(r, err);
 
 	if (n == 0)
@@ -388,7 +390,12 @@ int builders_fork(struct restore *r, struct err *err)
 		n = make_spaces(r, err);
 	if (n < 0)
 		return n;
-	n = pass_stage(r, STAGE_FORK, plan_births(r), err);
+	births = plan_births(r);
+	open_stage(r, STAGE_FORK);
+	/* files are being made now, and plugins that do so in builders may want to talk to us */
+	n = plugin_optional(err, plugins_post_forking(r->plugins), "POST_FORKING");
+	if (n == 0)
+		n = pass_stage(r, STAGE_FORK, births, err);
 	vec_foreach (t, &r->tasks)
 		if (n == 0 && (*t)->parent)
 			n = enter_cgroups(r, *t, err);

@@ -119,6 +119,7 @@ int tree_revive(struct restore *r, struct err *err)
 	struct restore_task **t;
 	int n = 0;
 
+	device_take_offsets(r);
 	vec_foreach (t, &r->tasks)
 		if (!(*t)->dead && n == 0)
 			n = revive(r, *t, err);

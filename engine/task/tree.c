@@ -17,6 +17,7 @@
 #include "engine/base/io.h"
 #include "cgroups/freezer.h"
 #include "engine/ns/ns.h"
+#include "engine/plugin/plugin.h"
 #include "engine/task/task.h"
 
 int ns_set_read(pid_t pid, struct ns_set *ret, struct err *err)
@@ -321,6 +322,9 @@ static int task_take(struct dump *d, struct dump_task *parent, pid_t pid, struct
 		return err_sys(err, task->proc_fd, "opening /proc/%d", pid);
 	else
 		r = check_user(d, task, err);
+	/* the root of a cgroup that is frozen was paused before that */
+	if (r == 0 && (parent || !d->freezer))
+		r = plugin_optional(err, plugins_pause_devices(d->plugins, pid), "PAUSE_DEVICES");
 	if (r == 0)
 		r = task_stop(d, task, err);
 	if (r == 0)

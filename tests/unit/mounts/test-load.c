@@ -101,6 +101,24 @@ TEST(good)
 	check_int(ptys[0].fd, -1);
 }
 
+TEST(a_mount_of_a_plugin_wants_one)
+{
+	MntEntry e[] = {
+		ENTRY(.mnt_id = 1, .parent_mnt_id = 99),
+		ENTRY(.mnt_id = 2, .parent_mnt_id = 1, .mountpoint = STR("/x"), .root_dev = 9,
+		      .root = STR("/v"), .has_with_plugin = 1, .with_plugin = 1),
+	};
+	const struct ckpt_options opts = { .root = "/tmp" };
+	cleanup_with(cleanup_mount_planp) struct mount_plan *plan = NULL;
+	struct err err = ERR_INIT;
+
+	if (!check_int(load(e, 2, &opts, false, &plan, &err), 0))
+		return;
+	check_int(mounts_at(mounts_plan_tree(plan), 1)->how, HOW_PLUGIN);
+	check(mounts_plan_use_plugins(plan, NULL, &err) < 0);
+	check(strstr(err.text, "'/x'") != NULL);
+}
+
 TEST(missing_archive)
 {
 	MntEntry e[] = {
@@ -161,7 +179,7 @@ TEST(hostile)
 		{ "type name", ENTRY(.mnt_id = 2, .parent_mnt_id = 1, .mountpoint = STR("/x"),
 				     .fstype = FSTYPE__PROC, .fsname = STR("ext4")) },
 		{ "plugin", ENTRY(.mnt_id = 2, .parent_mnt_id = 1, .mountpoint = STR("/x"),
-				  .has_with_plugin = 1, .with_plugin = 1) },
+				  .has_with_plugin = 1, .with_plugin = 1, .ext_key = STR("k")) },
 		{ "cannot be saved",
 		  ENTRY(.mnt_id = 2, .parent_mnt_id = 1, .root_dev = 8, .mountpoint = STR("/x")) },
 		{ "outside of the container", ENTRY(.mnt_id = 2, .parent_mnt_id = 1, .root_dev = 8,
