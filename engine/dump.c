@@ -15,6 +15,7 @@
 #include "engine/base/cleanup.h"
 #include "engine/core/dump.h"
 #include "engine/core/steps.h"
+#include "engine/cpuinfo.h"
 #include "engine/files/files.h"
 #include "engine/mem/mem.h"
 #include "engine/ns/ns.h"
@@ -143,6 +144,7 @@ static void undo_collect(void *ctx, bool failed)
 	    freezer_restore(d->freezer, &err) < 0)
 		log_err(d->log, &err);
 	tree_release(d);
+	clock_gettime(CLOCK_MONOTONIC, &d->times.thawed);
 	if (kill_it)
 		tree_wait_gone(d);
 }
@@ -300,6 +302,8 @@ static int step_metadata(void *ctx, struct err *err)
 	if (r == 0)
 		r = seccomp_write(d, err);
 	if (r == 0)
+		r = cpuinfo_write(d, err);
+	if (r == 0)
 		r = refused(d, err);
 	return r == 0 ? tree_write(d, err) : r;
 }
@@ -380,8 +384,6 @@ static int step_post(void *ctx, struct err *err)
 
 	if (r < 0)
 		unlinkat(d->images_fd, "inventory.img", 0);
-	else
-		stats_write_dump(d);
 	return r;
 }
 
@@ -434,6 +436,8 @@ int ckpt_dump(const struct ckpt_options *opts, struct ckpt_result *ret, struct e
 		r = op_refuse_options(opts, true, err);
 		if (r == 0)
 			r = run(d, err);
+		if (r == 0)
+			stats_write_dump(d);
 		if (r < 0)
 			log_err(&log, err);
 		else

@@ -35,6 +35,14 @@ enum ckpt_network_lock {
 	CKPT_LOCK_SKIP
 };
 
+/* What of the processor must be the same (--cpu-cap); the numbers of the RPC. */
+enum {
+	CKPT_CPU_FPU = 1 << 0,	 /* floating point and extended state */
+	CKPT_CPU_ALL = 1 << 1,	 /* every feature */
+	CKPT_CPU_INS = 1 << 2,	 /* instructions */
+	CKPT_CPU_IMAGE = 1 << 3, /* dump: write it; restore: check it */
+};
+
 /* A pair of words: external mount (key, value), cgroup root (controllers or NULL, path) ... */
 struct ckpt_pair {
 	const char *key;
@@ -110,6 +118,7 @@ struct ckpt_options {
 	bool unprivileged;
 	bool file_validation_buildid; /* else by size */
 	bool allow_uprobes;
+	unsigned int cpu_cap; /* CKPT_CPU_* */
 	bool track_mem, auto_dedup, lazy_pages, stream;
 	const char *parent_images_dir; /* relative to images_dir, or NULL */
 	unsigned int empty_ns;	       /* CLONE_NEWNET or 0 */
@@ -183,6 +192,13 @@ struct ckpt_feature {
 /* Probes every kernel feature. *ret is an array that the caller frees with free(); its texts are
  * constant. */
 int ckpt_check(struct ckpt_feature **ret, size_t *ret_n, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* Writes cpuinfo.img to opts->images_dir, and compares it with this machine as opts->cpu_cap says.
+ */
+int ckpt_cpuinfo_dump(const struct ckpt_options *opts, struct err *err)
+	__attribute__((warn_unused_result));
+int ckpt_cpuinfo_check(const struct ckpt_options *opts, struct err *err)
 	__attribute__((warn_unused_result));
 
 struct ckpt_show_options {

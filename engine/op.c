@@ -14,6 +14,7 @@ void ckpt_options_init(struct ckpt_options *opts)
 	memset(opts, 0, sizeof(*opts));
 	opts->log_level = LOG_WARN;
 	opts->cgroup_mode = CKPT_CG_SOFT;
+	opts->cpu_cap = CKPT_CPU_FPU | CKPT_CPU_INS;
 }
 
 const char *ckpt_criu_version(void)

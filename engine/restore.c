@@ -21,6 +21,7 @@
 #include "engine/core/errand.h"
 #include "engine/core/restore.h"
 #include "engine/core/steps.h"
+#include "engine/cpuinfo.h"
 #include "engine/files/restore-files.h"
 #include "engine/mem/load.h"
 #include "engine/ns/ns.h"
@@ -93,14 +94,28 @@ static uint64_t own_caps(void)
 	return data[0].permitted | (uint64_t)data[1].permitted << 32;
 }
 
+static int map_counts(struct restore *r, struct err *err)
+{
+	r->counts = mmap(NULL, sizeof(*r->counts), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (r->counts != MAP_FAILED)
+		return 0;
+	r->counts = NULL;
+	return err_sys(err, -errno, "mapping memory for counts");
+}
+
 static int step_prepare(void *ctx, struct err *err)
 {
 	struct restore *r = ctx;
 	int n = op_open_dirs(r->opts, false, &r->images_fd, &r->work_fd, err);
 
 	clock_gettime(CLOCK_MONOTONIC, &r->times.start);
+	if (n == 0)
+		n = map_counts(r, err);
 	r->own_caps = own_caps();
-	return n == 0 ? read_inventory(r, err) : n;
+	if (n == 0)
+		n = read_inventory(r, err);
+	return n == 0 ? cpuinfo_load(r, err) : n;
 }
 
 static int load_tasks(struct restore *r, struct err *err)
@@ -311,7 +326,6 @@ static int step_resume(void *ctx, struct err *err)
 		return n;
 	clock_gettime(CLOCK_MONOTONIC, &r->times.done);
 	op_notify_late(r->opts, r->log, "post-resume", r->tasks.v[0]->pid);
-	stats_write_restore(r);
 	return 0;
 }
 
@@ -358,6 +372,8 @@ static void done(struct restore *r)
 	errands_done(r);
 	if (r->shared)
 		munmap(r->shared, sizeof(*r->shared));
+	if (r->counts)
+		munmap(r->counts, sizeof(*r->counts));
 	if (r->fd_base)
 		syscall(SYS_close_range, r->fd_base, ~0u, 0);
 	op_close(&r->engine_socket);
@@ -415,6 +431,8 @@ int ckpt_restore(const struct ckpt_options *opts, struct ckpt_result *ret, struc
 		n = op_refuse_options(opts, false, err);
 		if (n == 0)
 			n = run(r, err);
+		if (n == 0)
+			stats_write_restore(r);
 		plugins_unload(r->plugins, n);
 		r->plugins = NULL;
 		if (n < 0)

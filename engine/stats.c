@@ -34,23 +34,42 @@ static void write_stats(int dirfd, const char *name, const StatsEntry *e, const 
 		log_warn(log, "statistics cannot be written to '%s', ignoring", name);
 }
 
+static void show_dump(const DumpStatsEntry *s, const struct log *log)
+{
+	log_write(log, LOG_MSG, __FILE__, __LINE__,
+		  "dump statistics: %u us to stop the tree, %u us stopped; memory: %u us, %u us of "
+		  "them writing; %lu pages looked at, %lu written; shared memory: %lu and %lu",
+		  s->freezing_time, s->frozen_time, s->memdump_time, s->memwrite_time,
+		  s->pages_scanned, s->pages_written, s->shpages_scanned, s->shpages_written);
+}
+
+static void show_restore(const RestoreStatsEntry *s, const struct log *log)
+{
+	log_write(log, LOG_MSG, __FILE__, __LINE__,
+		  "restore statistics: %u us, %u us of them until all tasks were forked; %lu pages "
+		  "restored; of %lu pages compared with those of the parent, %lu are shared",
+		  s->restore_time, s->forking_time, s->pages_restored, s->pages_compared,
+		  s->pages_skipped_cow);
+}
+
 void stats_write_dump(struct dump *d)
 {
 	StatsEntry e = STATS_ENTRY__INIT;
 	DumpStatsEntry s = DUMP_STATS_ENTRY__INIT;
-	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	s.freezing_time = us_between(&d->times.freeze_start, &d->times.frozen);
-	s.frozen_time = us_between(&d->times.frozen, &now);
+	s.frozen_time = us_between(&d->times.frozen, &d->times.thawed);
 	s.memdump_time = us_between(&d->times.pages_start, &d->times.pages_end);
-	s.memwrite_time = s.memdump_time;
-	s.pages_scanned = d->pages_scanned;
+	s.memwrite_time = (uint32_t)(d->times.writing_ns / 1000);
+	s.pages_scanned = d->pages_scanned - d->shared_pages_scanned;
 	s.pages_written = d->pages_written - d->shared_pages_written;
 	s.has_shpages_scanned = s.has_shpages_written = s.has_shpages_skipped_parent = true;
-	s.shpages_scanned = s.shpages_written = d->shared_pages_written;
+	s.shpages_scanned = d->shared_pages_scanned;
+	s.shpages_written = d->shared_pages_written;
 	e.dump = &s;
 	write_stats(d->work_fd, "stats-dump", &e, d->log);
+	if (d->opts->display_stats)
+		show_dump(&s, d->log);
 }
 
 void stats_write_restore(struct restore *r)
@@ -60,8 +79,12 @@ void stats_write_restore(struct restore *r)
 
 	s.forking_time = us_between(&r->times.start, &r->times.forked);
 	s.restore_time = us_between(&r->times.start, &r->times.done);
+	s.pages_compared = r->counts->compared;
+	s.pages_skipped_cow = r->counts->equal;
 	s.has_pages_restored = true;
-	s.pages_restored = r->pages_restored;
+	s.pages_restored = r->pages_restored - r->counts->equal;
 	e.restore = &s;
 	write_stats(r->work_fd, "stats-restore", &e, r->log);
+	if (r->opts->display_stats)
+		show_restore(&s, r->log);
 }

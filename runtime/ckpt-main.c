@@ -28,7 +28,8 @@ static const struct command {
 	{ "swrk", VERB_SWRK, 1, cmd_swrk, "FD",
 	  "serve the client at the other end of this socket" },
 	{ "dedup", VERB_DEDUP, 0, NULL, NULL, NULL },
-	{ "cpuinfo", VERB_CPUINFO, 1, NULL, NULL, NULL },
+	{ "cpuinfo", VERB_CPUINFO, 1, cmd_cpuinfo, "dump|check [-D DIR]",
+	  "note the processor, or compare this one with the note" },
 	{ "show", VERB_SHOW, SIZE_MAX, cmd_show, "FILE... [-F FIELDS]",
 	  "show what is in image files" },
 };

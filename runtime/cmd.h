@@ -12,3 +12,4 @@ int cmd_swrk(struct cli *cli, struct err *err);
 
 /* Executes opts->exec_cmd in place of this process. Returns only on failure, negative. */
 int become_command(const struct ckpt_options *opts, struct err *err);
+int cmd_cpuinfo(struct cli *cli, struct err *err);

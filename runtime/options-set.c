@@ -230,6 +230,43 @@ int set_network_lock(void *target, const struct opt *opt, const char *value, str
 	return 0;
 }
 
+/* "fpu,^ins": added to the default, or taken away. Naming anything asks for the image. */
+int set_cpu_cap(void *target, const struct opt *opt, const char *value, struct err *err)
+{
+	static const struct {
+		const char *name;
+		unsigned int bits;
+	} names[] = {
+		{ "fpu", CKPT_CPU_FPU }, { "cpu", CKPT_CPU_ALL },
+		{ "ins", CKPT_CPU_INS }, { "all", CKPT_CPU_FPU | CKPT_CPU_ALL | CKPT_CPU_INS },
+		{ "none", 0 },
+	};
+	const size_t n_names = sizeof(names) / sizeof(names[0]);
+	unsigned int *cap = &((struct cli *)target)->ckpt.cpu_cap;
+
+	for (value = value ?: "all"; *value; value += *value == ',') {
+		bool away = false;
+		size_t len, i = 0;
+
+		for (; *value == '^'; value++)
+			away = !away;
+		len = strcspn(value, ",");
+		while (i < n_names &&
+		       (strlen(names[i].name) != len || memcmp(names[i].name, value, len)))
+			i++;
+		if (i == n_names)
+			return expected(opt, "fpu, ins, cpu, all or none", value, err);
+		if (!names[i].bits)
+			*cap = away ? names[3].bits : 0;
+		else
+			*cap = away ? *cap & ~names[i].bits : *cap | names[i].bits;
+		value += len;
+	}
+	if (*cap)
+		*cap |= CKPT_CPU_IMAGE;
+	return 0;
+}
+
 int set_empty_ns(void *target, const struct opt *opt, const char *value, struct err *err)
 {
 	struct cli *cli = target;

@@ -187,7 +187,8 @@ static const struct opt options[] = {
 	     "use the hierarchies that are mounted in DIR, each under its name (unified for cgroup2)"),
 
 	/* processor and security modules */
-	LATER("cpu-cap", 20, BOTH | VERB_CPUINFO, "[LIST]"),
+	CALL("cpu-cap", 20, 0, BOTH | VERB_CPUINFO, "[LIST]", set_cpu_cap,
+	     "note the processor at dump and compare it at restore: fpu, ins, cpu (every feature), all, none; ^ takes away"),
 	TEXT("lsm-profile", 53, 0, VERB_RESTORE, "TYPE:NAME", ckpt.lsm_profile,
 	     "security profile for restored tasks (apparmor:NAME, selinux:CONTEXT)"),
 

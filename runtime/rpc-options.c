@@ -152,21 +152,13 @@ static int take_veth(struct rpc_setup *s, const struct rpc_option *o, struct err
 	return text ? push(s, &s->cli.externals, text, err) : err_nomem(err);
 }
 
+/* A number says everything: what it leaves out of the default is taken away. */
 static int take_cpu_cap(struct rpc_setup *s, const struct rpc_option *o, struct err *err)
 {
-	static const char *const names[] = { "fpu", "cpu", "ins" };
-	unsigned long bits = strtoul(o->words[0], NULL, 10);
-	char text[16] = "";
+	const unsigned int all = CKPT_CPU_FPU | CKPT_CPU_ALL | CKPT_CPU_INS;
 
-	if (bits == UINT_MAX)
-		return 0; /* the default */
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (bits & 1ul << i) {
-			strcat(text, text[0] ? "," : "");
-			strcat(text, names[i]);
-		}
-	return take_as(s, FIELD_CPU_CAP,
-		       arena_strdup(&s->cli.arena, text[0] ? text : "none") ?: "none", err);
+	s->cli.ckpt.cpu_cap = ((unsigned int)strtoul(o->words[0], NULL, 10) & all) | CKPT_CPU_IMAGE;
+	return 0;
 }
 
 static int take_command(struct rpc_setup *s, const struct rpc_option *o, struct err *err)

@@ -242,8 +242,22 @@ static int run_page_server(const struct rpc_session *s, const struct rpc_request
 static int run_cpuinfo(const struct rpc_session *s, const struct rpc_request *req)
 {
 	struct rpc_answer a = { .type = (enum rpc_type)req->type };
+	struct err err = ERR_INIT;
+	struct rpc_setup setup;
+	int r = rpc_setup_init(&setup, s, req, VERB_CPUINFO, &err);
 
-	return refuse(s, req, VERB_CPUINFO, &a, "cpuinfo");
+	if (r < 0) {
+		say_bad_request(s, &setup, &a, &err);
+		rpc_setup_done(&setup);
+		return DONE;
+	}
+	r = req->type == RPC_CPUINFO_DUMP ? ckpt_cpuinfo_dump(&setup.cli.ckpt, &err)
+					  : ckpt_cpuinfo_check(&setup.cli.ckpt, &err);
+	rpc_setup_done(&setup);
+	a.success = r == 0;
+	if (r == -ENOTSUP)
+		a.cr_errno = ENOTSUP;
+	return (r == 0 ? say(s, &a) : say_failed(s, &a, &err)) < 0 ? BROKEN : DONE;
 }
 
 static const struct {

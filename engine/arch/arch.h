@@ -134,6 +134,20 @@ size_t arch_loop_syscall_offset(void);
 /* Highest user address plus one. */
 uint64_t arch_task_size(void);
 
+/* What of the processor of the images must be here as well; bits of struct ckpt_options.cpu_cap. */
+enum {
+	ARCH_CPU_FPU = 1 << 0, /* extended state: features, parts and size */
+	ARCH_CPU_ALL = 1 << 1, /* every feature, and none more */
+	ARCH_CPU_INS = 1 << 2, /* instructions */
+};
+
+/* cpuinfo.img: fills it (memory of the arena), and compares it with this processor. -ENOTSUP: a
+ * processor of a vendor that the format does not know. */
+struct arena;
+struct CpuinfoEntry;
+int arch_cpu_fill(struct arena *arena, struct CpuinfoEntry *ret);
+int arch_cpu_check(const struct CpuinfoEntry *e, unsigned int caps, struct err *err);
+
 /* CPU state to and from the image: fills or reads the thread_info of a core_entry. */
 struct CoreEntry;
 int arch_core_fill(const struct arch_context *ctx, uint64_t clear_tid_addr, struct CoreEntry *core);

@@ -86,7 +86,8 @@ struct refusals {
 
 /* Moments for the statistics. */
 struct dump_times {
-	struct timespec freeze_start, frozen, pages_start, pages_end;
+	struct timespec freeze_start, frozen, pages_start, pages_end, thawed;
+	uint64_t writing_ns; /* of the time between pages_start and pages_end */
 };
 
 struct dump {
@@ -112,7 +113,8 @@ struct dump {
 	uint32_t root_cg_set;
 	struct dump_times times;
 	uint32_t last_pages_id;
-	uint64_t pages_scanned, pages_written, shared_pages_written;
+	uint64_t pages_scanned, pages_written; /* all of them, shared memory included */
+	uint64_t shared_pages_scanned, shared_pages_written;
 };
 
 /* "task 4312 (nginx, pid 7 inside)", in a buffer of the arena; never NULL. */

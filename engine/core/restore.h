@@ -109,6 +109,11 @@ struct restore_task {
 	struct program prog_mm; /* address space; built before the fork */
 };
 
+/* What builders count; in memory that they share with the engine. */
+struct restore_counts {
+	uint64_t compared, equal; /* pages of a child against those that it has inherited */
+};
+
 /* Moments for the statistics. */
 struct restore_times {
 	struct timespec start, forked, done;
@@ -154,7 +159,8 @@ struct restore {
 	uint64_t scratch_addr, scratch_len; /* the same in every task */
 	uint64_t inherit_distance; /* of inherited memory from its final place, in builders */
 	VEC(ProtobufCMessage *) messages; /* freed at the end */
-	uint64_t pages_restored;
+	uint64_t pages_restored;	  /* private ones, as CRIU counts */
+	struct restore_counts *counts;
 	struct restore_times times;
 };
 

@@ -192,6 +192,11 @@ static int image_write(const struct image *img, const char *name, int dirfd, str
 	return 0;
 }
 
+int image_save(const struct image *img, int dirfd, struct err *err)
+{
+	return img ? image_write(img, img->name, dirfd, err) : err_nomem(err);
+}
+
 int image_set_commit(struct image_set *set, int dirfd, struct err *err)
 {
 	const char *last = "inventory.img", *temp = ".inventory.img.new";

@@ -98,6 +98,10 @@ int image_add_raw(struct image *img, const void *data, size_t len);
 int image_set_commit(struct image_set *set, int dirfd, struct err *err)
 	__attribute__((warn_unused_result));
 
+/* Writes one image alone, for what is no part of a set. */
+int image_save(const struct image *img, int dirfd, struct err *err)
+	__attribute__((warn_unused_result));
+
 /* Removes from dirfd every file that a failed commit (or the page files before it) has left. */
 void image_set_discard(struct image_set *set, int dirfd);
 

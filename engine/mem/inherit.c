@@ -291,6 +291,8 @@ static int read_in(const struct filler *f, uint64_t a, uint64_t len, uint64_t of
 static int compare_in(const struct filler *f, uint64_t a, uint64_t len, uint64_t offset,
 		      struct err *err)
 {
+	uint64_t equal = 0;
+
 	while (len) {
 		size_t part = len < CHUNK ? len : CHUNK, i;
 		uint8_t *to = (uint8_t *)inherit_at(f->r, a);
@@ -298,13 +300,19 @@ static int compare_in(const struct filler *f, uint64_t a, uint64_t len, uint64_t
 
 		if (n < 0)
 			return err_sys(err, n, "reading its pages at 0x%lx", (long)a);
-		for (i = 0; i < part; i += IMAGE_PAGE_SIZE)
+		for (i = 0; i < part; i += IMAGE_PAGE_SIZE) {
 			if (memcmp(to + i, f->chunk + i, IMAGE_PAGE_SIZE) != 0)
 				memcpy(to + i, f->chunk + i, IMAGE_PAGE_SIZE);
+			else
+				equal++;
+		}
+		__atomic_add_fetch(&f->r->counts->compared, part / IMAGE_PAGE_SIZE,
+				   __ATOMIC_RELAXED);
 		a += part;
 		offset += part;
 		len -= part;
 	}
+	__atomic_add_fetch(&f->r->counts->equal, equal, __ATOMIC_RELAXED);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
@@ -85,11 +86,13 @@ void page_writer_free(struct page_writer *w)
 /* Some file systems accept O_DIRECT at open and refuse it at write. */
 static int write_chunk(struct page_writer *w, struct err *err)
 {
+	struct timespec begin, end;
 	size_t len = w->filled * IMAGE_PAGE_SIZE;
 	int r;
 
 	if (!len)
 		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &begin);
 	r = io_write_all(w->fd, w->chunk, len);
 	if (r == -EINVAL && w->direct) {
 		w->direct = false;
@@ -103,6 +106,9 @@ static int write_chunk(struct page_writer *w, struct err *err)
 			err_hint(err, "free space on the file system of the image directory");
 		return r;
 	}
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	w->d->times.writing_ns += (uint64_t)((end.tv_sec - begin.tv_sec) * 1000000000 +
+					     (end.tv_nsec - begin.tv_nsec));
 	w->d->pages_written += w->filled;
 	w->filled = 0;
 	return 0;

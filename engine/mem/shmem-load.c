@@ -60,8 +60,7 @@ int shmem_fd(const struct restore *r, uint64_t shmid)
 	return s ? s->fd : -EBADF;
 }
 
-static int fill(struct restore *r, const struct page_map *m, uint8_t *map, uint64_t size,
-		struct err *err)
+static int fill(const struct page_map *m, uint8_t *map, uint64_t size, struct err *err)
 {
 	const struct page_run *run;
 
@@ -74,7 +73,6 @@ static int fill(struct restore *r, const struct page_map *m, uint8_t *map, uint6
 		n = io_pread_all(m->bulk_fd, map + run->addr, bytes, (off_t)run->offset);
 		if (n < 0)
 			return err_sys(err, n, "reading its pages");
-		r->pages_restored += run->n_pages;
 	}
 	return 0;
 }
@@ -93,7 +91,7 @@ static int make(struct restore *r, struct shared_segment *s, const struct page_m
 		 (long)map + (long)s->size);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	n = fd < 0 ? err_sys(err, -errno, "opening the file behind it")
-		   : fill(r, m, map, s->size, err);
+		   : fill(m, map, s->size, err);
 	munmap(map, s->size);
 	if (n < 0) {
 		if (fd >= 0)

@@ -109,7 +109,7 @@ int shmem_dump(struct dump *d, struct err *err)
 	if (!d->shmem)
 		return 0;
 	vec_foreach (seg, &d->shmem->segments) {
-		uint64_t before = d->pages_written;
+		uint64_t written = d->pages_written, scanned = d->pages_scanned;
 		struct page_writer *w = NULL;
 		char name[64];
 		int r;
@@ -121,7 +121,8 @@ int shmem_dump(struct dump *d, struct err *err)
 		if (r == 0)
 			r = page_writer_finish(w, err);
 		page_writer_free(w);
-		d->shared_pages_written += d->pages_written - before;
+		d->shared_pages_written += d->pages_written - written;
+		d->shared_pages_scanned += d->pages_scanned - scanned;
 		if (r < 0)
 			return err_wrap(err, r, "copying shared memory %u", seg->id);
 	}
