@@ -62,13 +62,25 @@ static void print_commands(FILE *out)
 
 static void print_help(const struct command *command)
 {
+	unsigned int verbs = command && command->run ? command->verb : VERB_ALL;
+
 	if (command && command->run)
 		printf("Usage: %s %s %s [OPTION]...\n\n%s: %s.\n", program, command->name,
 		       command->arguments, command->name, command->help);
 	else
 		print_commands(stdout);
 	printf("\nOptions (those that are on or off have a form --no-NAME):\n");
-	opt_print_help(&cli_options, command && command->run ? command->verb : VERB_ALL, stdout);
+	opt_print_help(&cli_options, verbs, stdout);
+	opt_print_others(&cli_options, verbs, stdout);
+}
+
+/* Commands and options for programs: completions and the list in the manual are made from it. */
+static void print_table(void)
+{
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		printf("command\t%s\t%u\t%s\t%s\n", commands[i].name, commands[i].verb,
+		       commands[i].arguments ?: "", commands[i].help ?: "");
+	opt_print_table(&cli_options, stdout);
 }
 
 /* The first line is what LXC and others parse. */
@@ -95,6 +107,10 @@ static int run_command(struct cli *cli, struct err *err)
 
 	if (cli->version || cli->help) {
 		cli->version ? print_version() : print_help(c);
+		return 0;
+	}
+	if (n == 1 && strcmp(words[0], "option-table") == 0) {
+		print_table();
 		return 0;
 	}
 	if (!n)

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/buf.h"
+
 /* A command line on its way. */
 struct parser {
 	const struct opt_table *table;
@@ -450,5 +452,47 @@ void opt_print_help(const struct opt_table *table, unsigned int verbs, FILE *out
 		}
 		fprintf(out, "%*s", HELP_COLUMN - n, "");
 		print_wrapped(opt->help, out);
+	}
+}
+
+static const char *state_of(const struct opt *opt)
+{
+	if (opt->type == OPT_LATER)
+		return "later";
+	if (opt->type == OPT_NOTHING)
+		return "nothing";
+	return opt->help ? "shown" : "old";
+}
+
+static void print_names(const struct opt_table *table, unsigned int verbs, const char *state,
+			const char *title, FILE *out)
+{
+	struct buf text = BUF_INIT;
+
+	for (size_t i = 0; i < table->n; i++)
+		if (table->v[i].verbs & verbs && strcmp(state_of(&table->v[i]), state) == 0)
+			buf_printf(&text, "%s--%s", text.len ? " " : "", table->v[i].name);
+	if (text.len) {
+		fprintf(out, "\n%s:\n%*s", title, HELP_COLUMN, "");
+		print_wrapped(text.data, out);
+	}
+	buf_done(&text);
+}
+
+void opt_print_others(const struct opt_table *table, unsigned int verbs, FILE *out)
+{
+	print_names(table, verbs, "later", "Known, but not supported yet", out);
+	print_names(table, verbs, "nothing", "Accepted, and without effect by themselves", out);
+	print_names(table, verbs, "old", "Old spellings", out);
+}
+
+void opt_print_table(const struct opt_table *table, FILE *out)
+{
+	for (size_t i = 0; i < table->n; i++) {
+		const struct opt *opt = &table->v[i];
+
+		fprintf(out, "option\t%s\t%.1s\t%s\t%u\t%u\t%s\t%s\n", opt->name,
+			opt->letter ? &opt->letter : "", opt->value ?: "", opt->verbs, opt->rpc,
+			state_of(opt), opt->help ?: "");
 	}
 }

@@ -87,6 +87,15 @@ const struct opt *opt_find(const struct opt_table *table, const char *name, size
 /* Writes the options whose verbs have a bit of the mask, with their texts, in 80 columns. */
 void opt_print_help(const struct opt_table *table, unsigned int verbs, FILE *out);
 
+/* The same for those without a text: what is not supported, what has no effect, old spellings. */
+void opt_print_others(const struct opt_table *table, unsigned int verbs, FILE *out);
+
+/*
+ * Writes every option as a line for programs: "option", name, letter, word for the value, verbs in
+ * decimal, field of requests, "shown", "later", "nothing" or "old", text; tabs between.
+ */
+void opt_print_table(const struct opt_table *table, FILE *out);
+
 /* A number, whole and in range, or an error that names the option. */
 int opt_number(const struct opt *opt, const char *value, long long min, long long max,
 	       long long *ret, struct err *err) __attribute__((warn_unused_result));
