@@ -169,8 +169,11 @@ class Swrk(Connection):
 
     def __exit__(self, *_):
         self.close()
-        if self.process.poll() is None:
-            self.process.wait(30)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         if self.process.stderr:
             self.process.stderr.close()
 
