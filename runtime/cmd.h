@@ -9,6 +9,7 @@ int cmd_restore(struct cli *cli, struct err *err);
 int cmd_check(struct cli *cli, struct err *err);
 int cmd_show(struct cli *cli, struct err *err);
 int cmd_swrk(struct cli *cli, struct err *err);
+int cmd_service(struct cli *cli, struct err *err);
 
 /* Executes opts->exec_cmd in place of this process. Returns only on failure, negative. */
 int become_command(const struct ckpt_options *opts, struct err *err);

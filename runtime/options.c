@@ -90,7 +90,7 @@ static const struct opt options[] = {
 	CALL("tree", 2, 't', BOTH, "PID", set_pid, "the root task of the tree to dump"),
 	FLAG_L("leave-running", 3, 'R', DUMPS, ckpt.leave_running, "let the tree run on afterwards"),
 	FLAG_L("leave-stopped", 69, 's', BOTH, ckpt.leave_stopped, "leave the tree stopped afterwards"),
-	FLAG_L("restore-detached", 0, 'd', VERB_RESTORE, ckpt.restore_detached,
+	FLAG_L("restore-detached", 0, 'd', VERB_RESTORE | SERVERS, ckpt.restore_detached,
 	       "do not wait for the restored tree to end"),
 	FLAG("daemon", 0, VERB_RESTORE | SERVERS, ckpt.restore_detached, NULL),
 	FLAG_L("restore-sibling", 26, 'S', VERB_RESTORE, ckpt.restore_sibling,

@@ -108,8 +108,9 @@ static bool is_there(const struct rpc_peer *peer)
 	return peer->pidfd >= 0 && poll(&p, 1, 0) == 0;
 }
 
-int rpc_peer_reopen(const struct rpc_peer *peer, int fd, int flags, const char *what,
-		    struct err *err)
+/* Without the right to attach to the client, which tracing policies may deny, procfs has it too. */
+static int take_by_number(const struct rpc_peer *peer, int fd, int flags, const char *what,
+			  struct err *err)
 {
 	cleanup_fd int ret = -EBADF;
 	char path[64];
@@ -128,4 +129,24 @@ int rpc_peer_reopen(const struct rpc_peer *peer, int fd, int flags, const char *
 		return err_new(err, ERR_ENVIRONMENT, -ESRCH, "the client (task %d) is gone",
 			       peer->pid);
 	return take_fd(&ret);
+}
+
+int rpc_peer_reopen(const struct rpc_peer *peer, int fd, int flags, const char *what,
+		    struct err *err)
+{
+	cleanup_fd int taken = (int)syscall(SYS_pidfd_getfd, peer->pidfd, fd, 0);
+	int ret;
+
+	if (taken < 0 && (errno == EPERM || errno == ENOSYS || peer->pidfd < 0))
+		return take_by_number(peer, fd, flags, what, err);
+	if (taken < 0)
+		return err_sys(err, -errno, "taking %s, descriptor %d of the client (task %d)",
+			       what, fd, peer->pid);
+	if (!(flags & O_DIRECTORY))
+		return take_fd(&taken);
+	ret = openat(taken, ".", flags | O_CLOEXEC);
+	if (ret < 0)
+		return err_sys(err, -errno, "opening %s, descriptor %d of the client (task %d)",
+			       what, fd, peer->pid);
+	return ret;
 }

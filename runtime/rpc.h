@@ -35,7 +35,8 @@ int rpc_peer_enter(const struct rpc_peer *peer, struct err *err)
 	__attribute__((warn_unused_result));
 void rpc_peer_leave(const struct rpc_peer *peer);
 
-/* Opens what the peer has as descriptor fd again. A descriptor or a negative errno with err filled.
+/* Takes what the peer has as descriptor fd; a directory is opened again. A descriptor or a negative
+ * errno with err filled.
  */
 int rpc_peer_reopen(const struct rpc_peer *peer, int fd, int flags, const char *what,
 		    struct err *err) __attribute__((warn_unused_result));
