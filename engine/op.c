@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "engine/base/buf.h"
+#include "engine/base/io.h"
 
 void ckpt_options_init(struct ckpt_options *opts)
 {
@@ -120,6 +121,41 @@ void op_notify_late(const struct ckpt_options *opts, const struct log *log, cons
 		log_warn(log, "%s, ignoring: the tree goes on", err.text);
 }
 
+/* Whether a security module runs here that gives tasks profiles of that type. */
+static bool has_module(const char *type, size_t len)
+{
+	cleanup_buf struct buf b = BUF_INIT;
+
+	if (strncmp(type, "apparmor", len) == 0)
+		return io_read_file(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", &b) == 0 &&
+		       b.data && b.data[0] == 'Y';
+	return access("/sys/fs/selinux/enforce", F_OK) == 0;
+}
+
+/* "TYPE:NAME". Without its module a profile would be lost in silence. */
+static int check_profile(const char *profile, struct err *err)
+{
+	size_t len = profile ? strcspn(profile, ":") : 0;
+
+	if (!profile || strncmp(profile, "none:", 5) == 0 || strcmp(profile, "none") == 0)
+		return 0;
+	if (!profile[len])
+		return err_usage(err, "--lsm-profile: expected TYPE:NAME, found '%s'", profile);
+	if (strncmp(profile, "apparmor:", 9) != 0 && strncmp(profile, "selinux:", 8) != 0)
+		return err_usage(err,
+				 "--lsm-profile: '%.*s' is not known; there are apparmor, selinux "
+				 "and none",
+				 (int)len, profile);
+	if (!has_module(profile, len))
+		return err_new(
+			err, ERR_ENVIRONMENT, -EOPNOTSUPP,
+			"--lsm-profile: '%s' is asked for, and this kernel runs without %.*s",
+			profile, (int)len, profile);
+	if (strcmp(profile + len + 1, "unconfined") == 0)
+		return 0;
+	return err_refuse(err, "not supported yet: --lsm-profile %s", profile);
+}
+
 int op_refuse_options(const struct ckpt_options *opts, bool for_dump, struct err *err)
 {
 	const struct {
@@ -136,8 +172,6 @@ int op_refuse_options(const struct ckpt_options *opts, bool for_dump, struct err
 		{ "--unprivileged", opts->unprivileged },
 		{ "--file-validation buildid", opts->file_validation_buildid },
 		{ "--allow-uprobes", opts->allow_uprobes },
-		{ "--lsm-profile", opts->lsm_profile != NULL },
-		{ "--lsm-mount-context", opts->lsm_mount_context != NULL },
 		{ "--mntns-compat-mode", opts->mntns_compat_mode },
 	};
 	struct buf list = BUF_INIT;
@@ -150,5 +184,5 @@ int op_refuse_options(const struct ckpt_options *opts, bool for_dump, struct err
 	if (n)
 		r = err_refuse(err, "not supported yet: %s", list.data);
 	buf_done(&list);
-	return r;
+	return r == 0 && !for_dump ? check_profile(opts->lsm_profile, err) : r;
 }

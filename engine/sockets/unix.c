@@ -46,7 +46,7 @@ static int check_entry(const struct file_obj *obj, const UnixSkEntry *e, struct 
 		return err_image(err, "a unix socket in state %u", e->state);
 	if (e->name.len > sizeof(((struct sockaddr_un *)0)->sun_path) + 1)
 		return err_image(err, "a unix socket with a name of %zu bytes", e->name.len);
-	if (e->state == SK_LISTEN && !e->name.len)
+	if (e->state == SK_LISTEN && !e->name.len && !(e->uflags & USK_EXTERN))
 		return err_image(err, "a unix socket that listens without a name");
 	if (e->has_shutdown && (e->shutdown < 0 || e->shutdown > SK_SHUTDOWN__BOTH))
 		return err_image(err, "a unix socket with shutdown %d", (int)e->shutdown);
@@ -100,7 +100,7 @@ static int check_peer(struct restore *r, const struct usk *u, struct err *err)
 	const UnixSkEntry *e = u->e, *p = u->peer->e;
 
 	if (p->uflags & USK_EXTERN) {
-		if (r->opts->ext_unix_sk)
+		if (r->opts->ext_unix_sk && p->name.len)
 			return 0;
 		err_new(err, ERR_USAGE, -EPERM,
 			"unix socket %u is connected to one outside of the tree", e->ino);
