@@ -89,7 +89,11 @@ static int dump_contents(struct mount_tree *tree, struct image_set *set, struct 
 	vec_foreach (m, &tree->mounts)
 		if (has_content(m))
 			list[n++] = m;
-	r = read_ids(tree->pid, &ids, err);
+	if (!n)
+		return 0;
+	r = mounts_load_archive(err);
+	if (r == 0)
+		r = read_ids(tree->pid, &ids, err);
 	uids = ids.uids;
 	gids = ids.gids;
 	if (r < 0)

@@ -230,7 +230,9 @@ static int check_files(const struct mount_plan *plan, int img_dirfd, struct err 
 	vec_foreach (m, &plan->tree->mounts) {
 		if (m->how != HOW_NEW || !(m->kind->traits & KIND_CONTENT))
 			continue;
-		r = check_archive(m, img_dirfd, err);
+		r = mounts_load_archive(err);
+		if (r == 0)
+			r = check_archive(m, img_dirfd, err);
 		if (r < 0)
 			return r;
 	}

@@ -210,6 +210,12 @@ int mounts_pack(int dirfd, struct image *img, const struct pack_ids *ids, struct
 /* Unpacks into dirfd. Changes the process's working directory and umask for that time. */
 int mounts_unpack(int archive_fd, int dirfd, struct err *err);
 
+/*
+ * Loads the library that packs and unpacks; to be called before either, and in the namespaces of the
+ * host: a container's files may be anybody's. 0 or a negative errno with err filled.
+ */
+int mounts_load_archive(struct err *err);
+
 /* ---- sources.c, newfs.c, attach.c, sharing.c: steps of a rebuild ---- */
 
 int mount_open_archive(struct mount *m, int img_dirfd, struct err *err);

@@ -8,6 +8,16 @@
 #include "engine/image/image.h"
 #include "tests/unit/mounts/tree.h"
 
+/* Before the first of their functions is called by whoever. */
+TEST(the_library_is_there)
+{
+	struct err err = ERR_INIT;
+
+	check_int(mounts_load_archive(&err), 0);
+	/* once is enough, and more does no harm */
+	check_int(mounts_load_archive(&err), 0);
+}
+
 static int packed(const char *from, const char *file)
 {
 	cleanup_fd int dir = open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
