@@ -211,8 +211,8 @@ int mounts_pack(int dirfd, struct image *img, const struct pack_ids *ids, struct
 int mounts_unpack(int archive_fd, int dirfd, struct err *err);
 
 /*
- * Loads the library that packs and unpacks; to be called before either, and in the namespaces of the
- * host: a container's files may be anybody's. 0 or a negative errno with err filled.
+ * Loads the library that packs and unpacks; to be called before either, and in the namespaces of
+ * the host: a container's files may be anybody's. 0 or a negative errno with err filled.
  */
 int mounts_load_archive(struct err *err);
 
