@@ -17,6 +17,7 @@
 #include "engine/core/steps.h"
 #include "engine/cpuinfo.h"
 #include "engine/files/files.h"
+#include "engine/files/terminals.h"
 #include "engine/mem/mem.h"
 #include "engine/ns/ns.h"
 #include "engine/op.h"
@@ -49,6 +50,7 @@ static void undo_prepare(void *ctx, bool failed)
 	struct dump *d = ctx;
 
 	dump_unload_plugins(d, failed);
+	terminals_done(d);
 	guardian_stop(d->guardian);
 	if (failed && d->images && d->images_fd >= 0) {
 		image_set_discard(d->images, d->images_fd);
@@ -222,6 +224,8 @@ static int step_objects(void *ctx, struct err *err)
 			r = mem_collect(d, *t, err);
 	if (r == 0)
 		r = files_collect_rest(d, err);
+	if (r == 0)
+		r = terminals_resolve(d, err);
 	return r == 0 ? files_write_locks(d, err) : r;
 }
 
@@ -339,6 +343,19 @@ static int step_pages(void *ctx, struct err *err)
 	return r == 0 ? dump_devices_late(d, err) : r;
 }
 
+static int step_terminals(void *ctx, struct err *err)
+{
+	return terminals_drain(ctx, err);
+}
+
+static void undo_terminals(void *ctx, bool failed)
+{
+	struct dump *d = ctx;
+
+	if (failed || d->opts->leave_running || d->opts->leave_stopped)
+		terminals_put_back(d);
+}
+
 static int write_inventory(struct dump *d, struct err *err)
 {
 	InventoryEntry e = INVENTORY_ENTRY__INIT;
@@ -399,6 +416,7 @@ static const struct step dump_steps[] = {
 	{ "dumping attributes", step_metadata, NULL },
 	{ "cutting off connections", step_connections, undo_connections },
 	{ "dumping memory", step_pages, NULL },
+	{ "draining terminals", step_terminals, undo_terminals },
 	{ "writing images", step_commit, NULL },
 	{ "ending the dump", step_post, NULL },
 	{ NULL, NULL, NULL },

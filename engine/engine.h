@@ -129,7 +129,8 @@ struct ckpt_options {
 		ext_mounts; /* dump: (mountpoint inside, key); restore: (key, host path) */
 	bool auto_ext_mounts, ext_sharing, ext_masters;
 	struct ckpt_strings skip_mounts, enable_fs;
-	struct ckpt_strings externals; /* "TYPE[ID]:KEY" as in CRIU's --external */
+	struct ckpt_strings irmap_scan_paths; /* where watched files are searched for */
+	struct ckpt_strings externals;	      /* "TYPE[ID]:KEY" as in CRIU's --external */
 	enum ckpt_cgroup_mode cgroup_mode;
 	bool manage_cgroups;
 	struct ckpt_pairs

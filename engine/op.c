@@ -105,11 +105,22 @@ bool ckpt_log_failure(const struct ckpt_options *opts, const struct err *err)
 	return true;
 }
 
-int op_notify(const struct ckpt_options *opts, const char *stage, pid_t pid, struct err *err)
+static int notify(const struct ckpt_options *opts, const char *stage, pid_t pid, int fd,
+		  struct err *err)
 {
-	int r = opts->notify ? opts->notify(opts->notify_arg, stage, pid, -1, err) : 0;
+	int r = opts->notify ? opts->notify(opts->notify_arg, stage, pid, fd, err) : 0;
 
 	return r < 0 ? err_wrap(err, r, "notifying '%s'", stage) : 0;
+}
+
+int op_notify(const struct ckpt_options *opts, const char *stage, pid_t pid, struct err *err)
+{
+	return notify(opts, stage, pid, -1, err);
+}
+
+int op_notify_fd(const struct ckpt_options *opts, const char *stage, int fd, struct err *err)
+{
+	return notify(opts, stage, 0, fd, err);
 }
 
 void op_notify_late(const struct ckpt_options *opts, const struct log *log, const char *stage,
@@ -168,11 +179,9 @@ int op_refuse_options(const struct ckpt_options *opts, bool for_dump, struct err
 		{ "--lazy-pages", opts->lazy_pages },
 		{ "--stream", opts->stream },
 		{ "--link-remap", opts->link_remap },
-		{ "--force-irmap", opts->force_irmap },
 		{ "--unprivileged", opts->unprivileged },
 		{ "--file-validation buildid", opts->file_validation_buildid },
 		{ "--allow-uprobes", opts->allow_uprobes },
-		{ "--mntns-compat-mode", opts->mntns_compat_mode },
 	};
 	struct buf list = BUF_INIT;
 	size_t i, n = 0;

@@ -23,5 +23,8 @@ int op_notify(const struct ckpt_options *opts, const char *stage, pid_t pid, str
 void op_notify_late(const struct ckpt_options *opts, const struct log *log, const char *stage,
 		    pid_t pid);
 
+/* The same with a descriptor (borrowed). */
+int op_notify_fd(const struct ckpt_options *opts, const char *stage, int fd, struct err *err);
+
 /* Refuses, all at once, the options whose part of the engine does not exist yet. */
 int op_refuse_options(const struct ckpt_options *opts, bool for_dump, struct err *err);

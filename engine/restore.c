@@ -23,6 +23,8 @@
 #include "engine/core/steps.h"
 #include "engine/cpuinfo.h"
 #include "engine/files/restore-files.h"
+#include "engine/files/terminals.h"
+#include "engine/files/watch.h"
 #include "engine/mem/load.h"
 #include "engine/ns/ns.h"
 #include "engine/op.h"
@@ -256,11 +258,20 @@ static void undo_cgroups(void *ctx, bool failed)
 	r->guardian = NULL;
 }
 
+static int tell_orphan(void *arg, int fd, struct err *err)
+{
+	struct restore *r = arg;
+
+	return op_notify_fd(r->opts, "orphan-pts-master", fd, err);
+}
+
 static int step_fork(void *ctx, struct err *err)
 {
 	struct restore *r = ctx;
 	int n = builders_fork(r, err);
 
+	if (n == 0)
+		n = terminals_orphans(r, tell_orphan, r, err);
 	clock_gettime(CLOCK_MONOTONIC, &r->times.forked);
 	return n == 0 ? tcp_adopt(r, err) : n;
 }
@@ -298,6 +309,7 @@ static int step_finish(void *ctx, struct err *err)
 	pid_t root = r->tasks.v[0]->pid;
 	int n = ns_finish(r, root, err);
 
+	watches_forget_events(r);
 	if (n == 0 && r->cgroups)
 		n = cgroups_finish(r->cgroups, err);
 

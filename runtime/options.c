@@ -136,7 +136,8 @@ static const struct opt options[] = {
 	FLAG("evasive-devices", 6, BOTH, ckpt.evasive_devices,
 	     "take any path of a device if its own is gone"),
 	FLAG("force-irmap", 21, DUMPS, ckpt.force_irmap, "find names of watched files by searching"),
-	LATER("irmap-scan-path", 36, DUMPS, "DIR"),
+	LIST("irmap-scan-path", 36, DUMPS, "DIR", irmap_scan_paths, set_word,
+	     "search watched files below DIR"),
 	CALL("file-validation", 0, 0, BOTH, "METHOD", set_file_validation,
 	     "how files are recognised: filesize (default) or buildid"),
 	FLAG("skip-file-rwx-check", 66, VERB_RESTORE, ckpt.skip_file_rwx_check,
@@ -248,6 +249,7 @@ void cli_done(struct cli *cli)
 	vec_free(&cli->cgroup_roots);
 	vec_free(&cli->externals);
 	vec_free(&cli->skip_mounts);
+	vec_free(&cli->irmap_scan_paths);
 	vec_free(&cli->enable_fs);
 	vec_free(&cli->features);
 	vec_free(&cli->scripts);
@@ -267,6 +269,8 @@ void cli_settle(struct cli *cli)
 	o->cgroup_roots = (struct ckpt_pairs){ cli->cgroup_roots.v, cli->cgroup_roots.n };
 	o->externals = (struct ckpt_strings){ cli->externals.v, cli->externals.n };
 	o->skip_mounts = (struct ckpt_strings){ cli->skip_mounts.v, cli->skip_mounts.n };
+	o->irmap_scan_paths =
+		(struct ckpt_strings){ cli->irmap_scan_paths.v, cli->irmap_scan_paths.n };
 	o->enable_fs = (struct ckpt_strings){ cli->enable_fs.v, cli->enable_fs.n };
 	o->inherit_fds = cli->inherit_fds.v;
 	o->n_inherit_fds = cli->inherit_fds.n;

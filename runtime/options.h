@@ -33,7 +33,7 @@ struct cli {
 
 	struct arena arena; /* owns strings that are no words of argv */
 	VEC(struct ckpt_pair) ext_mounts, cgroup_roots;
-	VEC(const char *) externals, skip_mounts, enable_fs, features, scripts;
+	VEC(const char *) externals, skip_mounts, irmap_scan_paths, enable_fs, features, scripts;
 	VEC(struct ckpt_inherit_fd) inherit_fds;
 	VEC(struct ckpt_join_ns) join_ns;
 

@@ -57,6 +57,8 @@ static int copy_lists(struct cli *cli, const struct ckpt_options *o)
 	if (r == 0)
 		r = append(&cli->skip_mounts, o->skip_mounts.v, o->skip_mounts.n);
 	if (r == 0)
+		r = append(&cli->irmap_scan_paths, o->irmap_scan_paths.v, o->irmap_scan_paths.n);
+	if (r == 0)
 		r = append(&cli->enable_fs, o->enable_fs.v, o->enable_fs.n);
 	if (r == 0)
 		r = append(&cli->inherit_fds, o->inherit_fds, o->n_inherit_fds);

@@ -157,6 +157,7 @@ static const FownEntry *fown_of(const FileEntry *e)
 	       : e->sgfd  ? e->sgfd->fown
 	       : e->tfd	  ? e->tfd->fown
 	       : e->ify	  ? e->ify->fown
+	       : e->ffy	  ? e->ffy->fown
 	       : e->memfd ? e->memfd->fown
 	       : e->pidfd ? e->pidfd->fown
 	       : e->isk	  ? e->isk->fown

@@ -7,6 +7,7 @@
 extern const struct file_kind kind_epoll;
 extern const struct file_kind kind_eventfd;
 extern const struct file_kind kind_external;
+extern const struct file_kind kind_fanotify;
 extern const struct file_kind kind_fifo;
 extern const struct file_kind kind_inet, kind_packet, kind_netlink,
 	kind_other_socket; /* engine/sockets/ */
@@ -17,4 +18,5 @@ extern const struct file_kind kind_pipe;
 extern const struct file_kind kind_regular;
 extern const struct file_kind kind_signalfd;
 extern const struct file_kind kind_timerfd;
+extern const struct file_kind kind_tty;
 extern const struct file_kind kind_unix; /* engine/sockets/ */

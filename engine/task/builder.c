@@ -23,6 +23,7 @@
 
 #include "engine/core/errand.h"
 #include "engine/files/restore-files.h"
+#include "engine/files/terminals.h"
 #include "engine/mem/load.h"
 #include "engine/mem/load.h"
 #include "engine/ns/ns.h"
@@ -342,6 +343,8 @@ static int give_birth(struct restore *r, struct restore_task *task, struct err *
 	if (n == 0)
 		n = make_session(task, err);
 	if (n == 0)
+		n = terminals_lead(r, task, err);
+	if (n == 0)
 		n = fork_all(r, task, false, err);
 	if (n == 0)
 		n = make_group(task, err);
@@ -370,7 +373,9 @@ static int enter_places(struct restore *r, struct restore_task *task, struct err
 
 	if (n < 0 || task->dead)
 		return n;
-	n = share_leave(task, err);
+	n = terminals_groups(r, task, err);
+	if (n == 0)
+		n = share_leave(task, err);
 	if (n == 0)
 		n = loginuid_enter(r, task, err);
 	/* of a shared table, one does the work */

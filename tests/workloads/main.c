@@ -53,6 +53,8 @@ void frame_in_child(void)
 		close(frame.ready_fd);
 	if (frame.verify_watch >= 0)
 		close(frame.verify_watch);
+	/* a child of this child may have other files there */
+	frame.ready_fd = frame.verify_watch = -1;
 }
 
 /* ---- parameters ---- */
