@@ -24,6 +24,15 @@
 #ifndef SO_RCVMARK
 #define SO_RCVMARK 75
 #endif
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+#ifndef SO_INQ
+#define SO_INQ 84
+#endif
 #ifndef IP_LOCAL_PORT_RANGE
 #define IP_LOCAL_PORT_RANGE 51
 #endif
@@ -59,6 +68,7 @@ enum {
 	W_NETLINK = 256,
 	W_GROUPS = 512, /* can send to multicast groups by IPv4, or by IPv6 */
 	W_GROUPS6 = 1024,
+	W_UNIX = 2048,
 };
 
 /* A value that the kernel never gives: there is no fixed one in a fresh socket. */
@@ -114,6 +124,9 @@ static const struct more_opt rows[] = {
 	SOCK(SO_RESERVE_MEM),
 	SOCK(SO_RCVMARK),
 	SOCK(SO_LOCK_FILTER, .when = MORE_OPTS_LAST),
+	ROW(SOL_SOCKET, SO_PASSPIDFD, W_UNIX, 0),
+	ROW(SOL_SOCKET, SO_PASSRIGHTS, W_UNIX, 1),
+	ROW(SOL_SOCKET, SO_INQ, W_UNIX, 0),
 
 	IP(IP_TRANSPARENT, 0, .when = MORE_OPTS_EARLY),
 	IP(IP_BIND_ADDRESS_NO_PORT, 0, .when = MORE_OPTS_EARLY),
@@ -207,6 +220,8 @@ static int kinds_of(const struct sk_ident *who)
 	switch (who->family) {
 	case AF_PACKET:
 		return bits | W_PACKET;
+	case AF_UNIX:
+		return bits | W_UNIX;
 	case AF_NETLINK:
 		return bits | W_NETLINK;
 	case AF_INET:

@@ -117,7 +117,7 @@ static int count(uint64_t value)
 /* ---- stream: bytes, bytes with two descriptors, bytes ---- */
 
 static int stream[2], datagrams[2], packets[2], selves[2], outer[2], watchers[2];
-static int cred_pair[2], named, sets_number;
+static int optioned[2], cred_pair[2], named, sets_number;
 static pid_t cred_dead;
 
 static int stream_fill(void)
@@ -422,6 +422,60 @@ static int named_verify(void)
 	return named_fill();
 }
 
+/* ---- options that change how a queue is read ---- */
+
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
+static int set_option(int name, int value)
+{
+	return setsockopt(optioned[0], SOL_SOCKET, name, &value, sizeof(value));
+}
+
+/* What this kernel does not have reads as it should be. */
+static bool option_is(int name, int want)
+{
+	int value = -77;
+	socklen_t len = sizeof(value);
+
+	if (getsockopt(optioned[0], SOL_SOCKET, name, &value, &len) < 0)
+		return errno == ENOPROTOOPT || errno == EOPNOTSUPP;
+	return value == want;
+}
+
+static int optioned_fill(void)
+{
+	if (send(optioned[1], "0123456789", 10, MSG_NOSIGNAL) != 10 ||
+	    set_option(SO_PEEK_OFF, 4) < 0)
+		return fail_errno("SO_PEEK_OFF");
+	set_option(SO_PASSPIDFD, 1);
+	set_option(SO_PASSRIGHTS, 0);
+	return WL_OK;
+}
+
+static int optioned_verify(void)
+{
+	char data[16] = "";
+
+	if (!option_is(SO_PEEK_OFF, 4))
+		return fail("SO_PEEK_OFF is lost");
+	if (!option_is(SO_PASSPIDFD, 1))
+		return fail("SO_PASSPIDFD is lost");
+	if (!option_is(SO_PASSRIGHTS, 0))
+		return fail("SO_PASSRIGHTS is lost");
+	if (recv(optioned[0], data, sizeof(data), MSG_PEEK | MSG_DONTWAIT) != 6 ||
+	    memcmp(data, "456789", 6))
+		return fail("peeking begins at '%.10s'", data);
+	if (recv(optioned[0], data, sizeof(data), MSG_DONTWAIT) != 10 ||
+	    memcmp(data, "0123456789", 10))
+		return fail("the queue behind a peek offset holds '%.10s'", data);
+	return optioned_fill();
+}
+
 /* ---- all of it ---- */
 
 static int pairs_setup(void)
@@ -431,7 +485,7 @@ static int pairs_setup(void)
 	} all[] = { { SOCK_STREAM, stream },	 { SOCK_DGRAM, datagrams },
 		    { SOCK_SEQPACKET, packets }, { SOCK_STREAM, selves },
 		    { SOCK_STREAM, outer },	 { SOCK_SEQPACKET, watchers },
-		    { SOCK_DGRAM, cred_pair } };
+		    { SOCK_DGRAM, cred_pair },	 { SOCK_STREAM, optioned } };
 	struct sockaddr_un a;
 	socklen_t len = abstract_name(&a, "receiver");
 
@@ -464,6 +518,8 @@ static int scm_setup(void)
 		r = watcher_fill();
 	if (r == WL_OK && strict())
 		r = cred_fill();
+	if (r == WL_OK && strict())
+		r = optioned_fill();
 	return r == WL_OK && strict() ? named_fill() : r;
 }
 
@@ -485,6 +541,8 @@ static int scm_verify(void)
 		r = watcher_verify();
 	if (r == WL_OK && strict())
 		r = cred_verify();
+	if (r == WL_OK && strict())
+		r = optioned_verify();
 	return r == WL_OK && strict() ? named_verify() : r;
 }
 
