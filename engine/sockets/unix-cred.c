@@ -28,49 +28,88 @@ enum { GROUPS_MAX = 65536 };
 
 /* ---- dump ---- */
 
+static int read_cred(int sk, struct ucred *ret)
+{
+	socklen_t len = sizeof(*ret);
+
+	return getsockopt(sk, SOL_SOCKET, SO_PEERCRED, ret, &len) < 0 ? -errno : 0;
+}
+
+static const struct dump_task *task_of(const struct dump *d, pid_t pid)
+{
+	struct dump_task *const *t;
+
+	vec_foreach (t, &d->tasks)
+		if ((*t)->pid == pid)
+			return *t;
+	return NULL;
+}
+
+/* The question for a process inside: those of unknown numbers. The answers lie in shared memory. */
 struct question {
-	int sk;
-	struct ucred *ret;
+	const struct tree_socket *list;
+	pid_t *answers;
 };
 
 static int ask(void *arg)
 {
 	const struct question *q = arg;
-	socklen_t len = sizeof(*q->ret);
+	const struct tree_socket *s;
+	size_t i = 0;
 
-	return getsockopt(q->sk, SOL_SOCKET, SO_PEERCRED, q->ret, &len) < 0 ? -errno : 0;
+	for (s = q->list; s; s = s->next) {
+		struct ucred c;
+		int r = s->maker_unknown ? read_cred(s->lfd, &c) : 0;
+
+		if (r < 0)
+			return r;
+		if (s->maker_unknown)
+			q->answers[i++] = c.pid;
+	}
+	return 0;
 }
 
-/* A process that is not of the tree, mostly because it has ended, is told by the kernel alone. */
-static int ask_inside(struct dump *d, int sk, struct ucred *ret, struct err *err)
+static int ask_inside(struct dump *d, struct tree_socket *list, size_t n, struct err *err)
 {
-	struct question q = { sk, NULL };
-	int result, r;
+	struct question q = { list, NULL };
+	struct tree_socket *s;
+	size_t len = n * sizeof(*q.answers), i = 0;
+	int result = 0, r;
 
-	q.ret = mmap(NULL, sizeof(*ret), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (q.ret == MAP_FAILED)
+	q.answers = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (q.answers == MAP_FAILED)
 		return err_sys(err, -errno, "mapping memory for an answer");
 	r = inside_run(d, ask, &q, &result, err);
 	if (r == 0 && result < 0)
-		r = err_sys(err, result, "reading SO_PEERCRED");
-	ret->pid = q.ret->pid;
-	munmap(q.ret, sizeof(*ret));
+		r = err_sys(err, result, "reading SO_PEERCRED inside of the pid namespace");
+	for (s = list; s && r == 0; s = s->next)
+		if (s->maker_unknown)
+			s->maker = q.answers[i++];
+	munmap(q.answers, len);
 	return r;
 }
 
-static int pid_inside(struct dump *d, int sk, struct ucred *c, struct err *err)
+int unix_find_makers(struct dump *d, struct tree_socket *list, struct err *err)
 {
-	struct dump_task *const *t;
+	bool own_pids = d->root_ns.id[NS_PID] != d->host_ns.id[NS_PID];
+	struct tree_socket *s;
+	size_t unknown = 0;
 
-	vec_foreach (t, &d->tasks) {
-		if ((*t)->pid == c->pid) {
-			c->pid = (*t)->ns_pid;
-			return 0;
-		}
+	for (s = list; s; s = s->next) {
+		const struct dump_task *t;
+		struct ucred c;
+		int r = read_cred(s->lfd, &c);
+
+		if (r < 0)
+			return err_sys(err, r, "reading SO_PEERCRED");
+		t = task_of(d, c.pid);
+		s->maker = t ? t->ns_pid : c.pid;
+		/* not of the tree, mostly because it has ended: the kernel alone knows its number
+		 * inside */
+		s->maker_unknown = !t && c.pid && own_pids;
+		unknown += s->maker_unknown;
 	}
-	if (!c->pid || d->root_ns.id[NS_PID] == d->host_ns.id[NS_PID])
-		return 0;
-	return ask_inside(d, sk, c, err);
+	return unknown ? ask_inside(d, list, unknown, err) : 0;
 }
 
 static int capture_groups(struct dump *d, int sk, PeerCredEntry *e, struct err *err)
@@ -93,32 +132,28 @@ static int capture_groups(struct dump *d, int sk, PeerCredEntry *e, struct err *
 	return 0;
 }
 
-int unix_capture_cred(struct dump *d, int sk, UnixSkEntry *e, struct err *err)
+int unix_capture_cred(struct dump *d, const struct tree_socket *s, UnixSkEntry *e, struct err *err)
 {
 	PeerCredEntry *c = arena_alloc(&d->arena, sizeof(*c));
 	struct ucred now;
-	socklen_t len = sizeof(now);
-	int r;
+	int r = read_cred(s->lfd, &now);
 
 	if (!c)
 		return err_nomem(err);
-	if (getsockopt(sk, SOL_SOCKET, SO_PEERCRED, &now, &len) < 0)
-		return err_sys(err, -errno, "reading SO_PEERCRED");
+	if (r < 0)
+		return err_sys(err, r, "reading SO_PEERCRED");
 	peer_cred_entry__init(c);
 	e->peer_cred = c;
 	c->uid = c->gid = NOBODY;
 	if (now.uid == NOBODY)
 		return 0;
-	r = pid_inside(d, sk, &now, err);
-	if (r < 0)
-		return r;
-	c->pid = (uint32_t)now.pid;
+	c->pid = (uint32_t)s->maker;
 	/* who is not mapped inside is seen there as nobody, and by that name a restore leaves it */
 	if (ns_inside_uid(d, now.uid, &c->uid) < 0)
 		c->uid = NOBODY;
 	if (ns_inside_gid(d, now.gid, &c->gid) < 0)
 		c->gid = NOBODY;
-	return capture_groups(d, sk, c, err);
+	return capture_groups(d, s->lfd, c, err);
 }
 
 /* ---- restore ---- */

@@ -33,23 +33,19 @@ struct extern_peer {
 	uint32_t ino;
 };
 
-struct tree_socket {
-	struct tree_socket *next;
-	uint32_t ino;
-};
-
 struct dump_unix {
 	bool asked;
 	struct unix_diags list; /* of the tree's network namespace */
 	struct tree_socket *met;
-	const uint32_t *in_tree; /* inode numbers of all sockets of the tree, sorted */
+	struct tree_socket **in_tree; /* the same by inode numbers */
 	size_t n_in_tree;
 	struct extern_peer *externs; /* written already */
 };
 
 static int by_number(const void *a, const void *b)
 {
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	uint32_t x = (*(struct tree_socket *const *)a)->ino,
+		 y = (*(struct tree_socket *const *)b)->ino;
 
 	return x < y ? -1 : x > y;
 }
@@ -57,26 +53,33 @@ static int by_number(const void *a, const void *b)
 /* Every socket of the tree, in flight or not, has been looked into before the first is captured. */
 static int list_tree(struct dump *d, struct dump_unix *all, struct err *err)
 {
-	const struct tree_socket *t;
-	uint32_t *list;
+	struct tree_socket *t;
 	size_t n = 0;
 
 	if (all->in_tree)
 		return 0;
 	for (t = all->met; t; t = t->next)
 		n++;
-	all->in_tree = list = arena_alloc(&d->arena, (n + 1) * sizeof(*list));
-	if (!list)
+	all->in_tree = arena_alloc(&d->arena, (n + 1) * sizeof(*all->in_tree));
+	if (!all->in_tree)
 		return err_nomem(err);
 	for (t = all->met; t; t = t->next)
-		list[all->n_in_tree++] = t->ino;
-	qsort(list, n, sizeof(*list), by_number);
-	return 0;
+		all->in_tree[all->n_in_tree++] = t;
+	qsort(all->in_tree, n, sizeof(*all->in_tree), by_number);
+	return unix_find_makers(d, all->met, err);
+}
+
+static const struct tree_socket *find_in_tree(const struct dump_unix *all, uint32_t ino)
+{
+	struct tree_socket key = { .ino = ino }, *k = &key, **found;
+
+	found = bsearch(&k, all->in_tree, all->n_in_tree, sizeof(k), by_number);
+	return found ? *found : NULL;
 }
 
 static bool in_tree(const struct dump_unix *all, uint32_t ino)
 {
-	return bsearch(&ino, all->in_tree, all->n_in_tree, sizeof(ino), by_number);
+	return find_in_tree(all, ino);
 }
 
 static int ask_kernel(struct dump *d, struct file_ref *ref, struct dump_unix *all, struct err *err)
@@ -430,7 +433,7 @@ int unix_look_inside(struct dump *d, struct file_ref *ref, struct err *err)
 	r = ask_kernel(d, ref, all, err);
 	if (r != 0)
 		return r;
-	*t = (struct tree_socket){ all->met, (uint32_t)ref->facts.st.st_ino };
+	*t = (struct tree_socket){ all->met, (uint32_t)ref->facts.st.st_ino, ref->lfd };
 	all->met = t;
 	sk = diag_unix_find(&all->list, t->ino);
 	return sk && sk->state != SK_LISTEN ? capture_queue(d, ref, sk, err) : 0;
@@ -476,6 +479,7 @@ int unix_capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err
 {
 	struct dump_unix *all = files_dump_state(d, &kind_unix, sizeof(*all));
 	UnixSkEntry *e = arena_alloc(&d->arena, sizeof(*e));
+	const struct tree_socket *self;
 	const struct unix_diag *sk;
 	int r;
 
@@ -486,7 +490,8 @@ int unix_capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err
 	r = list_tree(d, all, err);
 	if (r < 0)
 		return r;
-	if (!in_tree(all, (uint32_t)ref->facts.st.st_ino))
+	self = find_in_tree(all, (uint32_t)ref->facts.st.st_ino);
+	if (!self)
 		return KIND_UNSUPPORTED; /* refused when it was looked into */
 	sk = diag_unix_find(&all->list, (uint32_t)ref->facts.st.st_ino);
 	r = check_kind(d, ref, sk);
@@ -498,7 +503,7 @@ int unix_capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err
 		r = sockopts_capture(d, ref, &(struct sk_ident){ AF_UNIX, sk->type, 0, false },
 				     &e->opts, err);
 	if (r == 0)
-		r = unix_capture_cred(d, ref->lfd, e, err);
+		r = unix_capture_cred(d, self, e, err);
 	if (r == 0 && e->name.len && e->name.data[0])
 		r = capture_path(d, ref, e, err);
 	if (r == 0)

@@ -46,8 +46,21 @@ struct restore_unix {
 
 /* ---- unix-cred.c: who made a connection ---- */
 
+/* A socket of the tree, in flight or not. */
+struct tree_socket {
+	struct tree_socket *next;
+	uint32_t ino;
+	int lfd;
+	pid_t maker; /* of its connection, by the number inside */
+	bool maker_unknown;
+};
+
+/* Sets who made the connections of all of them. */
+int unix_find_makers(struct dump *d, struct tree_socket *list, struct err *err);
+
 /* Fills peer_cred of the message. */
-int unix_capture_cred(struct dump *d, int sk, struct UnixSkEntry *e, struct err *err);
+int unix_capture_cred(struct dump *d, const struct tree_socket *s, struct UnixSkEntry *e,
+		      struct err *err);
 
 int unix_check_cred(const struct UnixSkEntry *e, struct err *err);
 
