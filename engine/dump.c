@@ -259,12 +259,7 @@ static void undo_question(void *ctx, bool failed)
 
 static int step_namespaces(void *ctx, struct err *err)
 {
-	struct dump *d = ctx;
-	int r = ns_dump(d, err);
-
-	if (r == 0 && d->mounts && !d->refusals.n)
-		r = mounts_dump(d->mounts, d->images, d->root_ns.id[NS_MNT], err);
-	return r;
+	return ns_dump(ctx, err);
 }
 
 static int dump_cgroups(struct dump *d, struct err *err)
@@ -385,6 +380,21 @@ static int write_inventory(struct dump *d, struct err *err)
 	return 0;
 }
 
+/* The contents of mounts after that: a new name may be among them. */
+static int step_links(void *ctx, struct err *err)
+{
+	struct dump *d = ctx;
+	int r = files_make_links(d, err);
+
+	return r == 0 && d->mounts ? mounts_dump(d->mounts, d->images, d->root_ns.id[NS_MNT], err)
+				   : r;
+}
+
+static void undo_links(void *ctx, bool failed)
+{
+	files_undo_links(ctx, failed);
+}
+
 static int step_commit(void *ctx, struct err *err)
 {
 	struct dump *d = ctx;
@@ -416,6 +426,7 @@ static const struct step dump_steps[] = {
 	{ "dumping attributes", step_metadata, NULL },
 	{ "cutting off connections", step_connections, undo_connections },
 	{ "dumping memory", step_pages, NULL },
+	{ "linking deleted files, dumping mounts", step_links, undo_links },
 	{ "draining terminals", step_terminals, undo_terminals },
 	{ "writing images", step_commit, NULL },
 	{ "ending the dump", step_post, NULL },

@@ -178,7 +178,6 @@ int op_refuse_options(const struct ckpt_options *opts, bool for_dump, struct err
 		{ "--auto-dedup", opts->auto_dedup },
 		{ "--lazy-pages", opts->lazy_pages },
 		{ "--stream", opts->stream },
-		{ "--link-remap", opts->link_remap },
 		{ "--unprivileged", opts->unprivileged },
 		{ "--file-validation buildid", opts->file_validation_buildid },
 		{ "--allow-uprobes", opts->allow_uprobes },

@@ -154,7 +154,7 @@ static int highest_open(void)
 static void choose_fd_base(struct restore *r)
 {
 	int high = restore_files_highest(r), open = highest_open();
-	int room = 64 + restore_files_count(r);
+	int room = 64 + 2 * restore_files_count(r); /* one more for each ghost */
 
 	r->fd_base = (high > open ? high : open) + 1;
 	if (r->fd_base < room)
@@ -332,7 +332,10 @@ static int step_finish(void *ctx, struct err *err)
 static int step_resume(void *ctx, struct err *err)
 {
 	struct restore *r = ctx;
-	int n = tree_resume(r, err);
+	int n;
+
+	restore_files_letting_go(r);
+	n = tree_resume(r, err);
 
 	if (n < 0)
 		return n;

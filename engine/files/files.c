@@ -87,9 +87,12 @@ void files_done(struct dump *d)
 	vec_free(&d->files->last);
 }
 
-static int keep_open(struct dump *d, int fd)
+int files_keep_open(struct dump *d, int fd)
 {
-	int *slot = vec_add(&d->files->open);
+	int *slot = fd < 0 ? NULL : vec_add(&d->files->open);
+
+	if (fd < 0)
+		return fd;
 
 	if (!slot) {
 		close(fd);
@@ -124,6 +127,15 @@ static int place_of(struct dump_files *f, pid_t pid, int fd, size_t *ret_at, boo
 	}
 	*ret_at = lo;
 	return 0;
+}
+
+int files_open_root(const struct dump *d)
+{
+	bool own_mounts = d->root_ns.id[NS_MNT] != d->host_ns.id[NS_MNT];
+	int fd = own_mounts ? openat(d->tasks.v[0]->proc_fd, "root", O_PATH | O_CLOEXEC)
+			    : open("/", O_PATH | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
 }
 
 static int read_facts(struct dump *d, struct file_ref *ref, const char *link_path, struct err *err)
@@ -245,7 +257,7 @@ static int duplicate(struct dump *d, struct file_ref *ref, struct err *err)
 
 	if (fd < 0)
 		return err_sys(err, -errno, "copying %s", ref->what);
-	ref->lfd = keep_open(d, fd);
+	ref->lfd = files_keep_open(d, fd);
 	return ref->lfd < 0 ? err_nomem(err) : 0;
 }
 
@@ -354,12 +366,12 @@ int files_add_in_flight(struct dump *d, struct dump_task *task, int fd, const ch
 	struct proc_line line;
 	int r;
 
-	fd = keep_open(d, fd);
+	fd = files_keep_open(d, fd);
 	if (fd < 0 || !ref)
 		return err_nomem(err);
 	if (!d->files->self_fd) {
 		r = io_open_proc(getpid());
-		if (r < 0 || keep_open(d, r) < 0)
+		if (r < 0 || files_keep_open(d, r) < 0)
 			return err_sys(err, r, "opening our own directory in /proc");
 		d->files->self_fd = r;
 	}

@@ -19,5 +19,12 @@ int files_write_fs(struct dump *d, struct dump_task *task, struct err *err)
 /* After files and memory of all tasks are collected: their file locks. */
 int files_write_locks(struct dump *d, struct err *err) __attribute__((warn_unused_result));
 
+/*
+ * The last thing before the images are written: names for files that have lost theirs. The undo
+ * takes them away if the dump has failed.
+ */
+int files_make_links(struct dump *d, struct err *err) __attribute__((warn_unused_result));
+void files_undo_links(struct dump *d, bool failed);
+
 /* Closes the copies. */
 void files_done(struct dump *d);

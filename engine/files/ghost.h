@@ -1,21 +1,52 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Deleted files and directories: contents in ghost-file-N.img, linked to their users by
- * remap-fpath.img. */
+/*
+ * Files whose names do not lead to them any more: remap-fpath.img says how each one is reached.
+ *
+ * A file without any name is a ghost: its contents are in ghost-file-N.img. A file that has lost
+ * the name it was opened by, but has others, gets one more name beside the lost one (--link-remap).
+ *
+ * On a restore a ghost gets its old name for the moment in which an O_PATH descriptor is opened by
+ * it; everything else is opened through that descriptor. So the kernel shows the old name with its
+ * "(deleted)", and nothing is left in the file system should the restore end at any later moment.
+ * Where another file has that name meanwhile, the two are exchanged for this moment.
+ */
 #pragma once
 
 #include "engine/files/kind.h"
 
+/* ---- dump ---- */
+
 /* Stores the deleted file behind ref (once for each inode) and notes that ref->id leads to it. */
 int ghost_capture(struct dump *d, struct file_ref *ref, struct err *err);
 
-/* Reads remap-fpath.img and the ghosts that it names. */
+/* Notes that a file of the images is reached in another way (enum remap_type). */
+int ghost_add_remap(struct dump *d, uint32_t file_id, uint32_t remap_id, int type, struct err *err);
+
+/*
+ * Notes a file that has lost its name (the one without the mark of procfs) but not its last one. Or
+ * refuses it: then KIND_UNSUPPORTED. The new name is made by files_make_links().
+ */
+int link_remap_capture(struct dump *d, struct file_ref *ref, const char *name, struct err *err);
+
+/* ---- restore ---- */
+
+/* Reads remap-fpath.img and the ghosts that it names. After all files are loaded. */
 int ghost_load(struct restore *r, struct err *err);
 
-/* Makes the ghost of a file (once) so that path leads to it. Positive GHOST_NONE if it has none. */
+/* In the root builder, before any file is made: makes all ghosts. */
+int ghost_make_all(struct restore *r, struct err *err);
+
+/* Opens a file that is a ghost. Positive GHOST_NONE if it is none. */
 enum { GHOST_NONE = 1 };
-int ghost_make(struct restore *r, uint32_t file_id, const char *path, const char **ret_path,
+int ghost_open(struct restore *r, const struct file_obj *obj, int flags, int *ret_fd,
 	       struct err *err);
 
-/* Deletes again what ghost_make() has made; to be called in the root builder when all files are
- * open. */
-void ghost_unlink_all(struct restore *r);
+/*
+ * In the engine, while the root builder is not in a chroot yet: the directories of the names that
+ * the dump has made. ghost_remove_links() takes these names away when nothing can fail any more.
+ */
+int ghost_keep_links(struct restore *r, int root, struct err *err);
+void ghost_remove_links(struct restore *r);
+
+/* In the root builder, when all files are made: closes what ghost_make_all() has opened. */
+void ghost_close_all(struct restore *r);

@@ -202,6 +202,16 @@ int files_write_entry(struct dump *d, const struct FileEntry *fe, struct err *er
 /* An id for an entry of files.img that no descriptor stands for. */
 uint32_t files_new_id(struct dump *d);
 
+/*
+ * The root of the tree's mount namespace, where a restore will open paths: procfs shows names from
+ * there, also for a task that lives in a chroot. A descriptor or -errno.
+ */
+int files_open_root(const struct dump *d);
+
+/* Keeps a descriptor of ours open until the files of the dump are done. fd, or -errno (also
+ * -ENOMEM, then it is closed). */
+int files_keep_open(struct dump *d, int fd);
+
 /* The object with that id, or NULL. */
 struct file_obj *files_find(struct restore *r, uint32_t id);
 

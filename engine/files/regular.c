@@ -55,21 +55,14 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/*
- * Looks a path up from the root of the tree's mount namespace, where a restore will open it: procfs
- * shows names from there, also for a task that lives in a chroot.
- */
 static int lookup(const struct dump *d, const char *path, struct stat *ret)
 {
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC | O_NOFOLLOW,
 				.resolve = RESOLVE_IN_ROOT };
-	bool own_mounts = d->root_ns.id[NS_MNT] != d->host_ns.id[NS_MNT];
-	cleanup_fd int root = -EBADF, fd = -EBADF;
+	cleanup_fd int root = files_open_root(d), fd = -EBADF;
 
-	root = own_mounts ? openat(d->tasks.v[0]->proc_fd, "root", O_PATH | O_CLOEXEC)
-			  : open("/", O_PATH | O_CLOEXEC);
 	if (root < 0)
-		return -errno;
+		return root;
 	fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 	if (fd < 0 || fstat(fd, ret) < 0)
 		return -errno;
@@ -127,12 +120,9 @@ static int resolve(struct dump *d, struct file_ref *ref, RegFileEntry *e, struct
 	if (marked && (f->st.st_nlink == 0 || (S_ISDIR(f->st.st_mode) && f->st.st_nlink <= 1)))
 		return ghost_capture(d, ref, err);
 	r = lookup(d, name, &st);
-	if (marked && f->st.st_nlink > 0)
-		dump_refuse(d, ref->task,
-			    "%s: '%s' was deleted, but has other names (hard links); "
-			    "these cannot be kept yet",
-			    ref->what, name);
-	else if (r < 0)
+	if (marked && f->st.st_nlink > 0 && !S_ISDIR(f->st.st_mode))
+		return link_remap_capture(d, ref, name, err);
+	if (r < 0)
 		dump_refuse(d, ref->task,
 			    "%s: '%s' is not visible inside (%s); hint: bind mount it, or "
 			    "declare it with --external file[%x:%lx]:KEY",
@@ -186,7 +176,7 @@ const char *regular_path(const struct file_obj *obj)
 	return obj->entry->reg->name;
 }
 
-static bool path_is_sane(const char *p)
+bool regular_path_is_sane(const char *p)
 {
 	size_t n = strlen(p);
 
@@ -199,7 +189,7 @@ static int load(struct restore *r, struct file_obj *obj, struct err *err)
 
 	if (!e)
 		return err_image(err, "file %u has no path", obj->id);
-	if (!(e->has_ext && e->ext) && !path_is_sane(e->name))
+	if (!(e->has_ext && e->ext) && !regular_path_is_sane(e->name))
 		return err_image(err, "file %u: '%s' is not an absolute path", obj->id, e->name);
 	if (e->pos > INT64_MAX)
 		return err_image(err, "file %u: position %lu is out of range", obj->id,
@@ -231,15 +221,16 @@ int regular_open(struct restore *r, struct file_obj *obj, int flags, struct err 
 {
 	const char *path = regular_path(obj);
 	cleanup_fd int fd = -EBADF;
-	int g = ghost_make(r, obj->id, path, &path, err);
+	int g;
 
-	if (g < 0)
-		return g;
 	flags &= ~(O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | FASYNC);
+	g = ghost_open(r, obj, flags, &fd, err);
+	if (g != GHOST_NONE)
+		return g < 0 ? g : take_fd(&fd);
 	fd = open(path, flags | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
 		return err_sys(err, -errno, "opening '%s'", path);
-	if (g == GHOST_NONE && check_same(obj, fd, err) < 0)
+	if (check_same(obj, fd, err) < 0)
 		return err->code;
 	return take_fd(&fd);
 }

@@ -241,8 +241,11 @@ void restore_files_done(struct restore *r)
 
 	if (!r->files)
 		return;
-	for (g = r->ghosts ? r->ghosts->first : NULL; g; g = g->next)
+	for (g = r->ghosts ? r->ghosts->first : NULL; g; g = g->next) {
 		image_reader_free(g->reader);
+		if (g->linked_dir > 0)
+			close(g->linked_dir);
+	}
 	free(r->files->objs);
 	vec_free(&r->files->mappings);
 }
@@ -427,13 +430,15 @@ int restore_files_create(struct restore *r, struct err *err)
 {
 	struct restore_files *f = r->files;
 	struct mapping *m;
-	int n = create_all(r, err);
+	int n = ghost_make_all(r, err);
+
+	if (n == 0)
+		n = create_all(r, err);
 
 	vec_foreach (m, &f->mappings)
 		if (n == 0)
 			n = open_mapping(r, m, err);
-	/* everything that was deleted is open by now, and loses its name again */
-	ghost_unlink_all(r);
+	ghost_close_all(r);
 	return n;
 }
 
@@ -475,6 +480,23 @@ int restore_files_create_late(struct restore *r, struct err *err)
 		if ((*k)->settle)
 			n = (*k)->settle(r, err);
 	return n;
+}
+
+int restore_files_made(struct restore *r, struct err *err)
+{
+	cleanup_fd int root = -EBADF;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/root", r->tasks.v[0]->pid);
+	root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return err_sys(err, -errno, "opening the root of the new mounts");
+	return ghost_keep_links(r, root, err);
+}
+
+void restore_files_letting_go(struct restore *r)
+{
+	ghost_remove_links(r);
 }
 
 static int close_gap(int from, int to, struct err *err)

@@ -33,6 +33,13 @@ int restore_files_create(struct restore *r, struct err *err) __attribute__((warn
 int restore_files_create_late(struct restore *r, struct err *err)
 	__attribute__((warn_unused_result));
 
+/*
+ * In the engine: when the files are made and builders are still in the root of their mounts; and
+ * right before the tasks are let go, when the names that the dump has made for files go away.
+ */
+int restore_files_made(struct restore *r, struct err *err) __attribute__((warn_unused_result));
+void restore_files_letting_go(struct restore *r);
+
 /* In every builder: descriptors of the task in their places, everything else below fd_base closed.
  */
 int restore_files_place(struct restore *r, struct restore_task *task, struct err *err)

@@ -21,6 +21,7 @@
 #include "engine/base/cleanup.h"
 #include "engine/base/io.h"
 #include "engine/base/proctext.h"
+#include "engine/files/restore-files.h"
 #include "engine/mem/load.h"
 #include "engine/ns/ns.h"
 #include "engine/plugin/plugin.h"
@@ -396,6 +397,8 @@ int builders_fork(struct restore *r, struct err *err)
 	n = plugin_optional(err, plugins_post_forking(r->plugins), "POST_FORKING");
 	if (n == 0)
 		n = pass_stage(r, STAGE_FORK, births, err);
+	if (n == 0)
+		n = restore_files_made(r, err);
 	vec_foreach (t, &r->tasks)
 		if (n == 0 && (*t)->parent)
 			n = enter_cgroups(r, *t, err);

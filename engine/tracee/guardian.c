@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,7 +20,14 @@
 #include "engine/base/proctext.h"
 #include "engine/tracee/tracee-priv.h"
 
-enum { NOTES_MAX = 16384, KILLS_MAX = 65536, WRITES_MAX = 8, DIRS_MAX = 256, TRIES = 5000 };
+enum {
+	NOTES_MAX = 16384,
+	KILLS_MAX = 65536,
+	WRITES_MAX = 8,
+	DIRS_MAX = 256,
+	FILES_MAX = 256,
+	TRIES = 5000
+};
 
 struct scratch_note {
 	pid_t pid;
@@ -28,7 +36,7 @@ struct scratch_note {
 
 /* Written by the engine, read by the guardian after the engine's death; counts are written last. */
 struct guardian_shared {
-	uint32_t n_scratch, n_writes, n_dirs, n_kills, committed;
+	uint32_t n_scratch, n_writes, n_dirs, n_files, n_kills, committed;
 	struct {
 		char path[512], text[32];
 		bool last;
@@ -38,6 +46,12 @@ struct guardian_shared {
 		char path[512];
 	} dirs[DIRS_MAX];
 	pid_t kills[KILLS_MAX];
+	struct {
+		dev_t dev;
+		ino_t ino;
+		int done_dir;
+		char path[512], done[32];
+	} files[FILES_MAX];
 	struct scratch_note scratch[NOTES_MAX];
 };
 
@@ -94,6 +108,21 @@ void guardian_note_kill(struct guardian *g, pid_t pid)
 void guardian_commit(struct guardian *g)
 {
 	__atomic_store_n(&g->shared->committed, 1, __ATOMIC_RELEASE);
+}
+
+void guardian_note_file(struct guardian *g, const char *path, const struct stat *st, int done_dir,
+			const char *done)
+{
+	uint32_t n = g->shared->n_files;
+
+	if (n == FILES_MAX || strlen(path) >= sizeof(g->shared->files[n].path))
+		return;
+	g->shared->files[n].dev = st->st_dev;
+	g->shared->files[n].ino = st->st_ino;
+	g->shared->files[n].done_dir = done_dir;
+	snprintf(g->shared->files[n].path, sizeof(g->shared->files[n].path), "%s", path);
+	snprintf(g->shared->files[n].done, sizeof(g->shared->files[n].done), "%s", done);
+	__atomic_store_n(&g->shared->n_files, n + 1, __ATOMIC_RELEASE);
 }
 
 static bool still_same(const struct scratch_note *n)
@@ -238,6 +267,18 @@ static void undo_dirs(const struct guardian_shared *shared)
 		}
 }
 
+static void undo_files(const struct guardian_shared *shared)
+{
+	struct stat st;
+	uint32_t i;
+
+	for (i = 0; i < shared->n_files; i++)
+		if (faccessat(shared->files[i].done_dir, shared->files[i].done, F_OK, 0) < 0 &&
+		    lstat(shared->files[i].path, &st) == 0 && st.st_dev == shared->files[i].dev &&
+		    st.st_ino == shared->files[i].ino)
+			unlink(shared->files[i].path);
+}
+
 static void undo_all(void *arg)
 {
 	struct guardian_shared *shared = arg;
@@ -251,6 +292,7 @@ static void undo_all(void *arg)
 	for (i = 0; i < shared->n_scratch; i++)
 		undo_scratch(&shared->scratch[i]);
 	undo_writes(shared, true);
+	undo_files(shared);
 	undo_dirs(shared);
 }
 

@@ -13,6 +13,7 @@
 #include "engine/base/err.h"
 
 struct guardian;
+struct stat;
 
 /* Starts it. Owned by the caller; ended with guardian_stop(). */
 int guardian_start(struct guardian **ret, struct err *err) __attribute__((warn_unused_result));
@@ -46,6 +47,14 @@ void guardian_note_dir(struct guardian *g, int fd, const char *path);
  */
 void guardian_note_kill(struct guardian *g, pid_t pid);
 void guardian_commit(struct guardian *g);
+
+/*
+ * Notes a name that must be taken away when the engine dies, if it leads to that inode and if there
+ * is no file done in done_dir: a link of a dump that is not complete. path is absolute; done_dir
+ * was open when the guardian was started.
+ */
+void guardian_note_file(struct guardian *g, const char *path, const struct stat *st, int done_dir,
+			const char *done);
 
 /* The engine has undone everything itself: the guardian ends without doing anything. NULL allowed.
  */

@@ -86,8 +86,8 @@ def fds_of(pid):
     for fd in sorted(os.listdir(f'/proc/{pid}/fd'), key=int):
         link = os.readlink(f'/proc/{pid}/fd/{fd}')
         kind = link if link.startswith('/') else link.split(':')[0]
-        # a deleted file whose name another one has taken meanwhile gets a name beside it
-        kind = re.sub(r'\.ckpt-ghost-[0-9a-f]+ \(deleted\)$', ' (deleted)', kind)
+        # a file of O_TMPFILE is called by its inode number
+        kind = re.sub(r'#\d+ \(deleted\)$', '#INO (deleted)', kind)
         with open(f'/proc/{pid}/fdinfo/{fd}', encoding='utf-8', errors='replace') as f:
             lines = dict(l.split(':', 1) for l in f.read().splitlines() if ':' in l)
         result[int(fd)] = (kind, lines['flags'].strip(), lines['pos'].strip())

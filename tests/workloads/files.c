@@ -370,6 +370,8 @@ static int locks_verify(void)
 const struct workload file_workloads[] = {
 	{ "deleted-file", "open files without a name, or with only another one", deleted_params,
 	  deleted_file_setup, deleted_file_verify },
+	{ "ghosts", "open files of all types whose names are gone", NULL, ghosts_setup,
+	  ghosts_verify },
 	{ "file-offsets", "positions and flags of open files", NULL, file_offsets_setup,
 	  file_offsets_verify },
 	{ "dup-fds", "duplicates that share an offset, in one process and two", NULL, dup_fds_setup,

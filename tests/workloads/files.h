@@ -10,6 +10,10 @@ int deleted_file_verify(void);
 int file_offsets_setup(void);
 int file_offsets_verify(void);
 
+/* ghosts.c */
+int ghosts_setup(void);
+int ghosts_verify(void);
+
 /* locks.c */
 int leases_setup(void);
 int leases_verify(void);
