@@ -146,6 +146,7 @@ struct restore {
 	struct errand_box *errands; /* for each process that is forked; see errand.h */
 	size_t n_errands;
 	int engine_socket, builder_socket; /* builders report here */
+	const struct file_obj *born_in;	   /* a working directory that can only be inherited */
 	int proc_fd;			   /* the host's /proc, also in builders */
 	int engine_pidfd; /* readable when the engine has died: builders then end */
 	uint32_t root_cg_set;

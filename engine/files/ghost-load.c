@@ -11,6 +11,7 @@
 #include "engine/core/restore.h"
 #include "engine/files/ghost-tables.h"
 #include "engine/files/ghost.h"
+#include "engine/files/procfs.h"
 #include "engine/files/regular.h"
 #include "proto/files.pb-c.h"
 
@@ -76,23 +77,39 @@ static int load_linked(struct restore *r, struct restore_ghost *g, struct err *e
 	return 0;
 }
 
-static int get_ghost(struct restore *r, const RemapFilePathEntry *e, bool linked,
-		     struct restore_ghost **ret, struct err *err)
+static struct restore_ghost *find_ghost(struct restore *r, uint32_t id, int type)
 {
-	struct restore_ghost *g, **end = &r->ghosts->first;
+	struct restore_ghost *g;
 
-	for (g = r->ghosts->first; g; end = &g->next, g = g->next) {
-		if (g->id == e->remap_id && !g->linked == !linked) {
-			*ret = g;
-			return 0;
-		}
-	}
-	g = arena_alloc(&r->arena, sizeof(*g));
+	for (g = r->ghosts->first; g; g = g->next)
+		if (g->id == id && g->type == type)
+			return g;
+	return NULL;
+}
+
+static int get_ghost(struct restore *r, uint32_t id, int type, struct restore_ghost **ret,
+		     struct err *err)
+{
+	struct restore_ghost *g = find_ghost(r, id, type), **end = &r->ghosts->first;
+
+	*ret = g;
+	if (g)
+		return 0;
+	g = *ret = arena_alloc(&r->arena, sizeof(*g));
 	if (!g)
 		return err_nomem(err);
-	g->id = e->remap_id;
-	*end = *ret = g;
-	return linked ? load_linked(r, g, err) : load_ghost(r, g, err);
+	g->id = id;
+	g->type = type;
+	while (*end)
+		end = &(*end)->next;
+	*end = g;
+	if (type == REMAP_TYPE__LINKED)
+		return load_linked(r, g, err);
+	if (type == REMAP_TYPE__GHOST)
+		return load_ghost(r, g, err);
+	if (type != REMAP_TYPE__PROCFS || !id || id > INT32_MAX)
+		return err_image(err, "image 'remap-fpath.img': %u of type %d", id, type);
+	return 0;
 }
 
 static int add_user(struct restore *r, struct restore_ghost *g, struct file_obj *obj,
@@ -134,13 +151,41 @@ static int load_remap(struct restore *r, const RemapFilePathEntry *e, struct err
 				 "a path",
 				 e->orig_id);
 	/* without a type the entry is of a CRIU that knew ghosts alone */
-	if (e->has_remap_type && e->remap_type == REMAP_TYPE__PROCFS)
-		return err_refuse(err,
-				  "image 'remap-fpath.img': file %u: '%s' belongs to a task that "
-				  "has ended, and cannot be restored yet",
-				  e->orig_id, regular_path(obj));
-	n = get_ghost(r, e, e->has_remap_type && e->remap_type == REMAP_TYPE__LINKED, &g, err);
+	n = get_ghost(r, e->remap_id,
+		      e->has_remap_type ? (int)e->remap_type : (int)REMAP_TYPE__GHOST, &g, err);
 	return n == 0 ? add_user(r, g, obj, err) : n;
+}
+
+static bool has_ghost(const struct restore *r, const struct file_obj *obj)
+{
+	const struct restore_ghost *g;
+	const struct ghost_name *name;
+	const struct ghost_user *u;
+
+	for (g = r->ghosts->first; g; g = g->next)
+		for (name = g->names; name; name = name->next)
+			for (u = name->users; u; u = u->next)
+				if (u->obj == obj)
+					return true;
+	return false;
+}
+
+int ghost_adopt(struct restore *r, struct file_obj *obj, struct err *err)
+{
+	struct restore_ghost *g;
+	const char *path, *rest;
+	pid_t pid;
+
+	if (obj->kind != &kind_regular || obj->entry->reg->ext || has_ghost(r, obj))
+		return 0;
+	path = regular_path(obj);
+	pid = procfs_pid(path, &rest);
+	/* CRIU notes a process that has ended once, for the first of its files */
+	g = pid ? find_ghost(r, (uint32_t)pid, REMAP_TYPE__PROCFS) : NULL;
+	if (g)
+		return add_user(r, g, obj, err);
+	obj->late = procfs_is_late(r, path);
+	return 0;
 }
 
 int ghost_load(struct restore *r, struct err *err)

@@ -19,6 +19,7 @@
 #include "engine/core/restore.h"
 #include "engine/files/ghost-tables.h"
 #include "engine/files/ghost.h"
+#include "engine/files/procfs.h"
 #include "engine/files/regular.h"
 #include "proto/files.pb-c.h"
 
@@ -354,9 +355,12 @@ static int make_linked(struct making *m, struct restore_ghost *g, int dir, const
 static int make_file(struct making *m, struct restore_ghost *g, struct err *err)
 {
 	const char *leaf = NULL;
-	cleanup_fd int dir = open_parent(m, g->linked ? g->linked : g->names->path, &leaf, err);
+	cleanup_fd int dir = -EBADF;
 	struct ghost_user *u = unnamed_user(g);
 
+	if (!g->linked && !g->entry)
+		return procfs_make_dead(m->r, g, err);
+	dir = open_parent(m, g->linked ? g->linked : g->names->path, &leaf, err);
 	if (dir < 0)
 		return dir;
 	if (g->linked)
@@ -370,7 +374,7 @@ static int make_file(struct making *m, struct restore_ghost *g, struct err *err)
 
 static bool is_dir(const struct restore_ghost *g)
 {
-	return !g->linked && S_ISDIR(g->entry->mode);
+	return g->entry && S_ISDIR(g->entry->mode);
 }
 
 static int make_dir(struct making *m, struct restore_ghost *g, struct err *err)

@@ -63,10 +63,14 @@ struct ghost_name {
 	struct ghost_user *users;
 };
 
-/* An inode: of a ghost-file image, or behind a name that the dump has made (linked). */
+/*
+ * An inode: of a ghost-file image, or behind a name that the dump has made (linked). Or a process
+ * that has ended, with its files in procfs.
+ */
 struct restore_ghost {
 	struct restore_ghost *next;
-	uint32_t id; /* of the image, or of the file whose path is linked */
+	int type;    /* enum remap_type */
+	uint32_t id; /* of the image, of the file whose path is linked, or of the process */
 	const char *linked;
 	const struct FhEntry *handle; /* of that file; may be NULL */
 	int linked_dir;		      /* where that name is, held by the engine; 0: not open */

@@ -33,6 +33,10 @@ int link_remap_capture(struct dump *d, struct file_ref *ref, const char *name, s
 /* Reads remap-fpath.img and the ghosts that it names. After all files are loaded. */
 int ghost_load(struct restore *r, struct err *err);
 
+/* For every file, after ghost_load(): those of procfs may have to wait, or go with another ghost.
+ */
+int ghost_adopt(struct restore *r, struct file_obj *obj, struct err *err);
+
 /* In the root builder, before any file is made: makes all ghosts. */
 int ghost_make_all(struct restore *r, struct err *err);
 

@@ -69,6 +69,7 @@ struct file_obj {
 	bool needed;	/* somebody uses it */
 	bool in_flight; /* nobody has a descriptor of it: it only waits in queues */
 	bool inherited; /* given by the caller (--inherit-fd) instead of created */
+	bool late; /* link(): this one is made when all tasks are born, as kinds that are late */
 };
 
 /* KIND_WRITES_LATER: the kind itself calls files_write_entry() when it knows all. */

@@ -21,6 +21,7 @@
 #include "engine/core/dump.h"
 #include "engine/core/restore.h"
 #include "engine/files/ghost.h"
+#include "engine/files/procfs.h"
 #include "mounts/mounts.h"
 #include "proto/files.pb-c.h"
 
@@ -94,29 +95,37 @@ static const char *external_name(struct dump *d, const struct file_ref *ref)
 	return NULL;
 }
 
+/* Procfs counts its links in its own way: a name that is gone there is that of a task that has
+ * ended.
+ */
+static bool procfs_task_is_there(struct dump *d, const char *name)
+{
+	const char *rest;
+	char path[32];
+	struct stat st;
+	pid_t pid = procfs_pid(name, &rest);
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	return pid && lookup(d, path, &st) == 0;
+}
+
 /* Decides whether the path is good, or the file must be kept as a ghost, or cannot be kept. */
 static int resolve(struct dump *d, struct file_ref *ref, RegFileEntry *e, struct err *err)
 {
 	const struct fd_facts *f = &ref->facts;
-	bool marked;
+	bool marked, found;
 	struct stat st;
 	char *name = plain_name(d, f->link, &marked);
 	int r;
 
 	if (!name)
 		return err_nomem(err);
-	if (lookup(d, f->link, &st) == 0 && same_file(&st, &f->st)) {
-		e->name = (char *)f->link;
+	found = lookup(d, f->link, &st) == 0 && same_file(&st, &f->st);
+	e->name = found ? (char *)f->link : name;
+	if (f->fs_magic == PROC_SUPER_MAGIC)
+		return procfs_capture(d, ref, e->name, found, procfs_task_is_there(d, name), err);
+	if (found)
 		return 0;
-	}
-	e->name = name;
-	/* procfs counts its links in its own way: a name that is gone there belongs to a dead task
-	 */
-	if (f->fs_magic == PROC_SUPER_MAGIC) {
-		dump_refuse(d, ref->task, "%s: '%s' is a procfs file of a task that has ended",
-			    ref->what, f->link);
-		return KIND_UNSUPPORTED;
-	}
 	if (marked && (f->st.st_nlink == 0 || (S_ISDIR(f->st.st_mode) && f->st.st_nlink <= 1)))
 		return ghost_capture(d, ref, err);
 	r = lookup(d, name, &st);

@@ -121,6 +121,7 @@ static int load_objects(struct restore *r, struct err *err)
 int restore_files_load(struct restore *r, struct err *err)
 {
 	cleanup_reader struct image_reader *reader = NULL;
+	size_t i;
 	int n;
 
 	r->files = arena_alloc(&r->arena, sizeof(*r->files));
@@ -141,7 +142,11 @@ int restore_files_load(struct restore *r, struct err *err)
 	}
 	if (n == 0)
 		n = load_objects(r, err);
-	return n == 0 ? ghost_load(r, err) : n;
+	if (n == 0)
+		n = ghost_load(r, err);
+	for (i = 0; i < r->files->n && n == 0; i++)
+		n = ghost_adopt(r, r->files->objs[i], err);
+	return n;
 }
 
 static int add_fd(struct restore *r, struct restore_task *task, const FdinfoEntry *e,
@@ -345,6 +350,11 @@ int restore_files_link(struct restore *r, struct err *err)
 
 /* ---- in builders ---- */
 
+static bool is_late(const struct file_obj *obj)
+{
+	return obj->kind->late || obj->late;
+}
+
 static int move_to(int fd, int place, struct err *err)
 {
 	if (dup3(fd, place, O_CLOEXEC) < 0)
@@ -374,7 +384,7 @@ static int open_mapping(struct restore *r, struct mapping *m, struct err *err)
 {
 	int fd;
 
-	if (!m->obj->kind->open_mapping)
+	if (!m->obj->kind->open_mapping || m->obj->late)
 		return 0;
 	fd = m->obj->kind->open_mapping(r, m->obj, m->flags, err);
 	if (fd < 0)
@@ -394,7 +404,7 @@ static int create_round(struct restore *r, size_t *ret_waiting, size_t *ret_made
 	for (i = 0; i < f->n; i++) {
 		int n;
 
-		if (!f->objs[i]->needed || f->objs[i]->kind->late || f->objs[i]->fd >= 0)
+		if (!f->objs[i]->needed || is_late(f->objs[i]) || f->objs[i]->fd >= 0)
 			continue;
 		n = files_need(r, f->objs[i], err);
 		if (n < 0 && n != FILES_LATER)
@@ -470,7 +480,7 @@ int restore_files_create_late(struct restore *r, struct err *err)
 	int n = 0;
 
 	for (i = 0; i < f->n && n == 0; i++)
-		if (f->objs[i]->needed && f->objs[i]->kind->late)
+		if (f->objs[i]->needed && is_late(f->objs[i]))
 			n = files_need(r, f->objs[i], err);
 	if (n == 0)
 		n = finish_in_flight(r, true, err);
@@ -575,9 +585,9 @@ static int fetch_late(int root_pidfd, const struct restore_fd *fd)
 
 static int place_fd(const struct restore_fd *fd, int root_pidfd)
 {
-	if (fd->obj->kind->late && root_pidfd >= 0)
+	if (is_late(fd->obj) && root_pidfd >= 0)
 		return fetch_late(root_pidfd, fd);
-	return dup3(fd->obj->kind->late ? fd->obj->place : fd->obj->fd, fd->fd,
+	return dup3(is_late(fd->obj) ? fd->obj->place : fd->obj->fd, fd->fd,
 		    fd->flags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0
 		       ? -errno
 		       : 0;
@@ -632,15 +642,29 @@ static bool same_dir(int a, const char *b)
 	       x.st_ino == y.st_ino;
 }
 
+/* A directory of procfs may be that of a task that was not born yet when the others were opened. */
+static int open_dir(struct restore *r, const struct file_obj *dir)
+{
+	int fd = dir->late ? open(regular_path(dir), DIRECTORY_FLAGS | O_CLOEXEC)
+			   : fcntl(restore_files_mapping_fd(r, dir->id, DIRECTORY_FLAGS),
+				   F_DUPFD_CLOEXEC, 0);
+
+	return fd < 0 ? -errno : fd;
+}
+
 int restore_files_enter(struct restore *r, struct restore_task *task, struct err *err)
 {
-	int root = restore_files_mapping_fd(r, task->root->id, DIRECTORY_FLAGS);
-	int cwd = restore_files_mapping_fd(r, task->cwd->id, DIRECTORY_FLAGS);
+	bool stays = r->born_in && r->born_in == task->cwd;
+	cleanup_fd int root = open_dir(r, task->root), cwd = open_dir(r, task->cwd);
 
-	if (!same_dir(root, "/") && (fchdir(root) < 0 || chroot(".") < 0))
-		return err_sys(err, -errno, "changing the root to '%s'", regular_path(task->root));
-	if (fchdir(cwd) < 0)
-		return err_sys(err, -errno, "changing the directory to '%s'",
+	if (stays && !same_dir(root, "/"))
+		return err_refuse(err, "a task lives in a chroot and in a directory of a process "
+				       "that has ended");
+	if (root < 0 || (!same_dir(root, "/") && (fchdir(root) < 0 || chroot(".") < 0)))
+		return err_sys(err, root < 0 ? root : -errno, "changing the root to '%s'",
+			       regular_path(task->root));
+	if (cwd < 0 || (!stays && fchdir(cwd) < 0))
+		return err_sys(err, cwd < 0 ? cwd : -errno, "changing the directory to '%s'",
 			       regular_path(task->cwd));
 	if (task->fs->has_umask)
 		umask((mode_t)task->fs->umask);

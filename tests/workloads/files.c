@@ -372,6 +372,8 @@ const struct workload file_workloads[] = {
 	  deleted_file_setup, deleted_file_verify },
 	{ "ghosts", "open files of all types whose names are gone", NULL, ghosts_setup,
 	  ghosts_verify },
+	{ "procfs", "files of procfs, of living and ended processes, and namespaces", NULL,
+	  procfs_setup, procfs_verify },
 	{ "file-offsets", "positions and flags of open files", NULL, file_offsets_setup,
 	  file_offsets_verify },
 	{ "dup-fds", "duplicates that share an offset, in one process and two", NULL, dup_fds_setup,

@@ -14,6 +14,10 @@ int file_offsets_verify(void);
 int ghosts_setup(void);
 int ghosts_verify(void);
 
+/* procfs.c */
+int procfs_setup(void);
+int procfs_verify(void);
+
 /* locks.c */
 int leases_setup(void);
 int leases_verify(void);
