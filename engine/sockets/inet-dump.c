@@ -310,13 +310,14 @@ static bool has_unread(int sk)
 
 static int check_closed(struct dump *d, struct file_ref *ref, struct look *l)
 {
-	if (!has_unread(ref->lfd) || d->opts->tcp_close)
+	if (d->opts->tcp_close)
 		return 0;
-	if (!d->opts->tcp_established)
+	/* it still tells who its peer was */
+	l->keeps_stream = d->opts->tcp_established && l->dst_port;
+	if (has_unread(ref->lfd) && !d->opts->tcp_established)
 		return REFUSE(d, ref, l,
 			      "has unread bytes of a connection that has ended; hint: "
 			      "--tcp-established keeps them, --tcp-close gives them up");
-	l->keeps_stream = l->dst_port != 0;
 	return 0;
 }
 

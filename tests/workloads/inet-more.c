@@ -372,7 +372,7 @@ static int raw_verify(void)
 
 static struct {
 	int fresh, bound, ended;
-	struct sockaddr_in address;
+	struct sockaddr_in address, peer;
 } closed;
 
 /* A connection of which both sides have closed, the server first: nothing of it is left to wait
@@ -389,6 +389,7 @@ static int end_connection(void)
 	    connect(closed.ended, (struct sockaddr *)&a, sizeof(a)) < 0)
 		return fail_errno("connecting");
 	server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	closed.peer = a;
 	close(listener);
 	close(server);
 	p.fd = closed.ended;
@@ -424,6 +425,11 @@ static int closed_verify(void)
 		return fail("a bound TCP socket has another port");
 	if (recv(closed.ended, &c, 1, MSG_DONTWAIT) != 0)
 		return fail("an ended connection does not tell its end");
+	len = sizeof(now);
+	if (param("peer", 0) &&
+	    (getsockopt(closed.ended, SOL_SOCKET, SO_PEERNAME, &now, &len) < 0 ||
+	     now.sin_port != closed.peer.sin_port))
+		return fail("an ended connection tells another peer");
 	if (send(closed.ended, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 || errno != EPIPE)
 		return fail("an ended connection takes data");
 	return WL_OK;
@@ -610,6 +616,11 @@ static struct workload_param odd_params[] = {
 	{ 0 },
 };
 
+static struct workload_param closed_params[] = {
+	{ "peer", 0, "1: an ended connection tells its peer (--tcp-established)" },
+	{ 0 },
+};
+
 static struct workload_param strict_param[] = { STRICT_PARAM, { 0 } };
 
 const struct workload inet_more_workloads[] = {
@@ -618,7 +629,7 @@ const struct workload inet_more_workloads[] = {
 	  shared_verify },
 	{ "multicast", "groups and their senders", NULL, groups_setup, groups_verify },
 	{ "raw", "raw and ICMP sockets", strict_param, raw_setup, raw_verify },
-	{ "tcp-closed", "without a connection, or with an ended one", NULL, closed_setup,
+	{ "tcp-closed", "without a connection, or with an ended one", closed_params, closed_setup,
 	  closed_verify },
 	{ "udp-unread", "unread datagrams", NULL, unread_setup, unread_verify },
 	{ "odd-socket", "what cannot be kept", odd_params, odd_setup, odd_verify },
