@@ -233,6 +233,7 @@ static void undo_objects(void *ctx, bool failed)
 {
 	files_done(ctx);
 	shmem_done(ctx);
+	pages_done(ctx);
 }
 
 static int refused(struct dump *d, struct err *err)

@@ -371,6 +371,7 @@ static void done(struct restore *r)
 		if ((*t)->pages)
 			page_map_done((*t)->pages);
 		program_done(&(*t)->prog_mm);
+		program_done(&(*t)->prog_filled);
 	}
 	vec_free(&r->tasks);
 	vec_foreach (t, &r->helpers)

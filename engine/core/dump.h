@@ -27,6 +27,7 @@ struct mount_tree;
 struct dump_files;
 struct dump_shmem;
 struct dump_tcp;
+struct page_io;
 struct dump_ghosts;
 struct dump_locks;
 struct dump_seccomp;
@@ -102,6 +103,7 @@ struct dump {
 	struct mount_tree *mounts; /* of the tree's mount namespace */
 	struct dump_files *files;
 	struct dump_shmem *shmem;
+	struct page_io *page_io;
 	struct dump_ghosts *ghosts;
 	struct dump_locks *locks;
 	struct dump_seccomp *seccomp;

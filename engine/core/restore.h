@@ -104,9 +104,8 @@ struct restore_task {
 	struct scratch scratch;
 	struct page_map *pages;
 	struct inherited *inherited; /* for each area; NULL: none */
-	uint64_t reads;		     /* events of its asynchronous reads, in prog_mm */
-	size_t n_reads;
-	struct program prog_mm; /* address space; built before the fork */
+	/* address space, built before the fork: mapping areas; what follows when they are filled */
+	struct program prog_mm, prog_filled;
 };
 
 /* What builders count; in memory that they share with the engine. */

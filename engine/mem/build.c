@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The program that turns a builder's address space into the task's: take everything away but the
- * scratch area, put the vDSO in its place, map every area, read the pages, set protections and
- * advice.
+ * The programs that turn a builder's address space into the task's: take everything away but the
+ * scratch area, put the vDSO in its place, map every area; and when these are filled, set
+ * protections and advice.
  */
 #include <errno.h>
 #include <linux/mman.h>
@@ -38,8 +38,7 @@ uint64_t mem_program_bound(const struct restore_task *task)
 	 * them
 	 */
 	return ARCH_FRAME_MAX + (mm->n_vmas * 5 + 256) * sizeof(struct arch_step) + advice +
-	       read_program_bound(task) + aio_program_bound(mm) + mm->n_mm_saved_auxv * 8 +
-	       (64 << 10);
+	       aio_program_bound(mm) + mm->n_mm_saved_auxv * 8 + (64 << 10);
 }
 
 /* ---- vDSO ---- */
@@ -339,10 +338,12 @@ int mem_build_program(struct restore *r, struct restore_task *task, struct err *
 		else if (area_is_made(task->mm->vmas[i]))
 			put_area(r, task, task->mm->vmas[i], p);
 	}
-	n = read_put(r, task, waiting_room(r) + SCRATCH_RESERVE / 2, SCRATCH_RESERVE / 4, p, err);
-	if (n < 0)
-		return err_wrap(err, n, "%s", restore_task_name(r, task));
-	n = aio_put(r, task, p, err);
+	if (p->broken)
+		return err_nomem(err);
+	p = &task->prog_filled;
+	n = fill_check(r, task, err);
+	if (n == 0)
+		n = aio_put(r, task, p, err);
 	if (n < 0)
 		return err_wrap(err, n, "%s", restore_task_name(r, task));
 	for (i = 0; i < task->mm->n_vmas; i++)
@@ -358,6 +359,15 @@ int mem_build_program(struct restore *r, struct restore_task *task, struct err *
 
 int mem_check_result(struct restore *r, struct restore_task *task, struct err *err)
 {
+	const struct prog_step *s;
+
 	attributes_warn(r, task);
-	return read_check_result(r, task, err);
+	/* reads, and requests of AIO rings */
+	vec_foreach (s, &task->prog_filled.steps)
+		if ((s->nr == SYS_pread64 || s->nr == SYS_io_submit) &&
+		    s->result != (int64_t)s->detail)
+			return err_image(err, "%s: %s: only %ld of %lu could be had",
+					 restore_task_name(r, task), s->what, (long)s->result,
+					 (long)s->detail);
+	return 0;
 }

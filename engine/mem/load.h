@@ -12,13 +12,13 @@ int mem_load(struct restore *r, struct restore_task *task, struct err *err)
 /* Room behind the scratch data where the vDSO waits during the rebuild. */
 enum { SCRATCH_RESERVE = 1 << 20 };
 
-/* An upper bound for the size of task->prog_mm, before it is built. */
+/* An upper bound for the size of task->prog_mm and prog_filled, before they are built. */
 uint64_t mem_program_bound(const struct restore_task *task);
 
 /* Chooses the scratch area: clear of every area of every task and of our own; maps it here. */
 int mem_place_scratch(struct restore *r, struct err *err) __attribute__((warn_unused_result));
 
-/* Builds task->prog_mm. After all loads, with descriptor numbers given out. */
+/* Builds task->prog_mm and prog_filled. After all loads, with descriptor numbers given out. */
 int mem_build_program(struct restore *r, struct restore_task *task, struct err *err)
 	__attribute__((warn_unused_result));
 
@@ -29,7 +29,13 @@ int mem_build_program(struct restore *r, struct restore_task *task, struct err *
 int inherit_make(struct restore *r, struct restore_task *task, struct err *err)
 	__attribute__((warn_unused_result));
 
-/* Checks that every page was read. */
+/*
+ * Between the two programs of all tasks: puts the stored pages into their areas, which are mapped
+ * and writable.
+ */
+int mem_fill(struct restore *r, struct err *err) __attribute__((warn_unused_result));
+
+/* After prog_filled: whether it could do everything. */
 int mem_check_result(struct restore *r, struct restore_task *task, struct err *err)
 	__attribute__((warn_unused_result));
 

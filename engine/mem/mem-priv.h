@@ -87,16 +87,10 @@ uint64_t aio_program_bound(const struct MmEntry *mm);
 int aio_put(const struct restore *r, const struct restore_task *task, struct program *p,
 	    struct err *err);
 
-/* ---- reading pages into place (read.c) ---- */
+/* ---- putting pages into place (fill.c) ---- */
 
-/*
- * The calls that read all stored pages of areas that are mapped; ring_place: an address with so
- * much room that is free while they run. Room for them; whether they have read everything.
- */
-int read_put(struct restore *r, struct restore_task *task, uint64_t ring_place, uint64_t ring_room,
-	     struct program *p, struct err *err);
-uint64_t read_program_bound(const struct restore_task *task);
-int read_check_result(struct restore *r, const struct restore_task *task, struct err *err);
+/* Whether all stored pages lie in areas that can take them; counts them. */
+int fill_check(struct restore *r, struct restore_task *task, struct err *err);
 
 /* ---- devices that plugins understand (device.c) ---- */
 

@@ -92,5 +92,8 @@ int page_writer_copy_fd(struct page_writer *w, int fd, uint64_t offset, uint64_t
 int page_writer_finish(struct page_writer *w, struct err *err) __attribute__((warn_unused_result));
 void page_writer_free(struct page_writer *w);
 
+/* Frees the buffers of all page files. */
+void pages_done(struct dump *d);
+
 /* Removes the page files of a dump that failed. */
 void pages_discard(struct dump *d);

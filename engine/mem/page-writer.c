@@ -2,6 +2,7 @@
 /*
  * Page files. Pages are copied in large pieces and written with direct I/O where the file system
  * has it: the copy goes past the page cache, which is faster and leaves the cache to the workload.
+ * Space is reserved ahead of the writes: a file that grows with each of them is written one by one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,16 +16,20 @@
 #include "engine/base/cleanup.h"
 #include "engine/base/io.h"
 #include "engine/mem/mem.h"
+#include "engine/mem/page-io.h"
 #include "proto/memory.pb-c.h"
 
-enum { CHUNK_PAGES = 1024 };
+enum { CHUNK_PAGES = PAGE_IO_BUFFER / IMAGE_PAGE_SIZE };
+
+/* Reserved at once, from the second chunk on. */
+enum { AHEAD = 64 << 20 };
 
 struct page_writer {
 	struct dump *d;
 	struct image *pagemap;
 	int fd;
-	bool direct;
-	uint8_t *chunk;		      /* CHUNK_PAGES pages, aligned for direct I/O */
+	uint8_t *chunk;		      /* CHUNK_PAGES pages; NULL: none is in use */
+	uint64_t offset, reserved;    /* in the file */
 	size_t filled;		      /* pages in the chunk, not written yet */
 	uint64_t run_addr, run_pages; /* pagemap entry in the making */
 };
@@ -35,14 +40,11 @@ static int open_pages(struct page_writer *w, uint32_t id, struct err *err)
 
 	snprintf(name, sizeof(name), "pages-%u.img", id);
 	unlinkat(w->d->images_fd, name, 0);
-	w->direct = true;
 	w->fd = openat(w->d->images_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_DIRECT,
 		       0600);
-	if (w->fd < 0 && errno == EINVAL) {
-		w->direct = false;
+	if (w->fd < 0 && errno == EINVAL)
 		w->fd = openat(w->d->images_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
 			       0600);
-	}
 	if (w->fd < 0)
 		return err_sys(err, -errno, "creating image '%s'", name);
 	return 0;
@@ -61,8 +63,9 @@ int page_writer_new(struct dump *d, enum image_type type, const char *pagemap_na
 	w->fd = -EBADF;
 	head.pages_id = ++d->last_pages_id;
 	w->pagemap = image_get(d->images, type, "%s", pagemap_name);
-	w->chunk = aligned_alloc(IMAGE_PAGE_SIZE, (size_t)CHUNK_PAGES * IMAGE_PAGE_SIZE);
-	if (!w->chunk || image_add(w->pagemap, &head.base) < 0)
+	if (!d->page_io && page_io_new(&d->page_io) < 0)
+		r = err_nomem(err);
+	else if (image_add(w->pagemap, &head.base) < 0)
 		r = err_nomem(err);
 	else
 		r = open_pages(w, head.pages_id, err);
@@ -77,38 +80,46 @@ void page_writer_free(struct page_writer *w)
 {
 	if (!w)
 		return;
+	if (w->chunk)
+		page_io_put_back(w->d->page_io, w->chunk);
 	if (w->fd >= 0)
 		close(w->fd);
-	free(w->chunk);
 	free(w);
 }
 
-/* Some file systems accept O_DIRECT at open and refuse it at write. */
+static void reserve(struct page_writer *w, size_t len)
+{
+	if (w->offset && w->offset + len > w->reserved &&
+	    fallocate(w->fd, 0, (off_t)w->offset, AHEAD) == 0)
+		w->reserved = w->offset + AHEAD;
+}
+
+/* The time that the dump waits for the disk. */
+static void count_time(struct page_writer *w, const struct timespec *begin)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	w->d->times.writing_ns += (uint64_t)((end.tv_sec - begin->tv_sec) * 1000000000 +
+					     (end.tv_nsec - begin->tv_nsec));
+}
+
 static int write_chunk(struct page_writer *w, struct err *err)
 {
-	struct timespec begin, end;
 	size_t len = w->filled * IMAGE_PAGE_SIZE;
-	int r;
+	struct timespec begin;
+	int r = 0;
 
-	if (!len)
-		return 0;
 	clock_gettime(CLOCK_MONOTONIC, &begin);
-	r = io_write_all(w->fd, w->chunk, len);
-	if (r == -EINVAL && w->direct) {
-		w->direct = false;
-		if (fcntl(w->fd, F_SETFL, 0) < 0)
-			return err_sys(err, -errno, "leaving direct I/O");
-		r = io_write_all(w->fd, w->chunk, len);
+	if (len) {
+		reserve(w, len);
+		r = page_io_write(w->d->page_io, w->chunk, len, w->fd, w->offset, err);
+		w->chunk = NULL;
 	}
-	if (r < 0) {
-		err_sys(err, r, "writing a page file");
-		if (r == -ENOSPC)
-			err_hint(err, "free space on the file system of the image directory");
+	if (r < 0)
 		return r;
-	}
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	w->d->times.writing_ns += (uint64_t)((end.tv_sec - begin.tv_sec) * 1000000000 +
-					     (end.tv_nsec - begin.tv_nsec));
+	count_time(w, &begin);
+	w->offset += len;
 	w->d->pages_written += w->filled;
 	w->filled = 0;
 	return 0;
@@ -175,14 +186,29 @@ static int read_from(pid_t pid, int fd, uint64_t at, uint8_t *to, size_t len)
 	return pid ? tracee_read(pid, at, to, len) : io_pread_all(fd, to, len, (off_t)at);
 }
 
+static int need_chunk(struct page_writer *w, struct err *err)
+{
+	struct timespec begin;
+
+	if (w->chunk)
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	w->chunk = page_io_get(w->d->page_io, err);
+	count_time(w, &begin);
+	return w->chunk ? 0 : err->code;
+}
+
 static int copy(struct page_writer *w, pid_t pid, int fd, uint64_t at, uint64_t image_addr,
 		uint64_t n_pages, bool skip_zero, struct err *err)
 {
 	while (n_pages) {
 		size_t room = CHUNK_PAGES - w->filled, n = n_pages < room ? n_pages : room;
-		int r = read_from(pid, fd, at, w->chunk + w->filled * IMAGE_PAGE_SIZE,
-				  n * IMAGE_PAGE_SIZE);
+		int r = need_chunk(w, err);
 
+		if (r < 0)
+			return r;
+		r = read_from(pid, fd, at, w->chunk + w->filled * IMAGE_PAGE_SIZE,
+			      n * IMAGE_PAGE_SIZE);
 		if (r < 0)
 			return err_sys(err, r, "reading %zu pages at 0x%lx", n, (unsigned long)at);
 		if (accept(w, image_addr, n, skip_zero) < 0)
@@ -210,9 +236,19 @@ int page_writer_copy_fd(struct page_writer *w, int fd, uint64_t offset, uint64_t
 
 int page_writer_finish(struct page_writer *w, struct err *err)
 {
+	struct timespec begin;
+	int r;
+
 	if (end_run(w) < 0)
 		return err_nomem(err);
-	return write_chunk(w, err);
+	r = write_chunk(w, err);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	if (r == 0)
+		r = page_io_finish(w->d->page_io, err);
+	count_time(w, &begin);
+	if (r == 0 && w->reserved && ftruncate(w->fd, (off_t)w->offset) < 0)
+		r = err_sys(err, -errno, "cutting a page file to its size");
+	return r;
 }
 
 void pages_discard(struct dump *d)
@@ -224,4 +260,10 @@ void pages_discard(struct dump *d)
 		snprintf(name, sizeof(name), "pages-%u.img", id);
 		unlinkat(d->images_fd, name, 0);
 	}
+}
+
+void pages_done(struct dump *d)
+{
+	page_io_free(d->page_io);
+	d->page_io = NULL;
 }

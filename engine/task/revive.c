@@ -81,21 +81,34 @@ static int set_registers(struct restore_thread *th, struct err *err)
 	return 0;
 }
 
-static int revive(struct restore *r, struct restore_task *task, struct err *err)
+static struct scratch scratch_of(const struct restore *r)
 {
-	struct scratch s = { .code = r->scratch_addr,
-			     .code_len = IMAGE_PAGE_SIZE,
-			     .data = r->scratch_addr + IMAGE_PAGE_SIZE,
-			     .data_len = r->scratch_len };
+	return (struct scratch){ .code = r->scratch_addr,
+				 .code_len = IMAGE_PAGE_SIZE,
+				 .data = r->scratch_addr + IMAGE_PAGE_SIZE,
+				 .data_len = r->scratch_len };
+}
+
+static int begin(struct restore *r, struct restore_task *task, struct err *err)
+{
 	struct restore_thread *leader = task->threads.v[0];
-	struct scratch whole = s;
-	size_t i;
+	struct scratch s = scratch_of(r);
 	int n = seize_leader(r, task, err);
 
 	if (n == 0)
 		n = rseq_forget(leader, &s, err);
 	if (n == 0)
 		n = program_run(&leader->t, &s, &task->prog_mm, NULL, NULL, err);
+	return n < 0 ? err_wrap(err, n, "%s", restore_task_name(r, task)) : 0;
+}
+
+static int revive(struct restore *r, struct restore_task *task, struct err *err)
+{
+	struct restore_thread *leader = task->threads.v[0];
+	struct scratch s = scratch_of(r), whole = s;
+	size_t i;
+	int n = program_run(&leader->t, &s, &task->prog_filled, NULL, NULL, err);
+
 	if (n == 0)
 		n = mem_check_result(r, task, err);
 	if (n == 0)
@@ -120,6 +133,11 @@ int tree_revive(struct restore *r, struct err *err)
 	int n = 0;
 
 	device_take_offsets(r);
+	vec_foreach (t, &r->tasks)
+		if (!(*t)->dead && n == 0)
+			n = begin(r, *t, err);
+	if (n == 0)
+		n = mem_fill(r, err);
 	vec_foreach (t, &r->tasks)
 		if (!(*t)->dead && n == 0)
 			n = revive(r, *t, err);
