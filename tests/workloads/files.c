@@ -367,7 +367,49 @@ static int locks_verify(void)
 	return station_ask(locks.station, "child that tries the locks");
 }
 
+/* ---- proc-file: files of procfs that belong to a child and to the process itself ---- */
+
+static struct {
+	int child_status, own_maps;
+	pid_t child;
+} proc_file;
+
+static void proc_file_child(void *arg)
+{
+	for (;;)
+		pause();
+}
+
+static int proc_file_setup(void)
+{
+	char path[40];
+
+	proc_file.child = child_start(proc_file_child, NULL);
+	if (proc_file.child < 0)
+		return fail_errno("fork");
+	snprintf(path, sizeof(path), "/proc/%d/status", proc_file.child);
+	proc_file.child_status = open(path, O_RDONLY | O_CLOEXEC);
+	proc_file.own_maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	return proc_file.child_status < 0 || proc_file.own_maps < 0 ? fail_errno("procfs") : WL_OK;
+}
+
+static int proc_file_verify(void)
+{
+	char text[8192] = "", want[24];
+
+	if (pread(proc_file.child_status, text, sizeof(text) - 1, 0) <= 0)
+		return fail_errno("the child's status");
+	snprintf(want, sizeof(want), "\nPid:\t%d\n", proc_file.child);
+	if (!strstr(text, want) || strstr(text, "(zombie)"))
+		return fail("the child's status is of another process, or a dead one");
+	if (pread(proc_file.own_maps, text, sizeof(text) - 1, 0) <= 0 || !strstr(text, "workload"))
+		return fail("the list of mappings is of another process");
+	return WL_OK;
+}
+
 const struct workload file_workloads[] = {
+	{ "proc-file", "open files of procfs, of a child too", NULL, proc_file_setup,
+	  proc_file_verify },
 	{ "deleted-file", "open files without a name, or with only another one", deleted_params,
 	  deleted_file_setup, deleted_file_verify },
 	{ "ghosts", "open files of all types whose names are gone", NULL, ghosts_setup,
