@@ -130,11 +130,16 @@ static int step_collect(void *ctx, struct err *err)
 	return r;
 }
 
+static bool kills_tree(const struct dump *d, bool failed)
+{
+	return !failed && !d->opts->leave_running && !d->opts->leave_stopped;
+}
+
 static void undo_collect(void *ctx, bool failed)
 {
 	struct dump *d = ctx;
 	struct err err = ERR_INIT;
-	bool kill_it = !failed && !d->opts->leave_running && !d->opts->leave_stopped;
+	bool kill_it = kills_tree(d, failed);
 
 	dump_unload_plugins(d, failed);
 	if (kill_it)
@@ -234,6 +239,7 @@ static void undo_objects(void *ctx, bool failed)
 	files_done(ctx);
 	shmem_done(ctx);
 	pages_done(ctx);
+	mem_collect_done(ctx);
 }
 
 static int refused(struct dump *d, struct err *err)
@@ -251,11 +257,14 @@ static int step_question(void *ctx, struct err *err)
 	return r == 0 ? refused(ctx, err) : r;
 }
 
+/* Tasks that are about to be killed keep theirs: should we die before that, the guardian sees to
+ * it. */
 static void undo_question(void *ctx, bool failed)
 {
 	struct err err = ERR_INIT;
 
-	tree_unscratch(ctx, &err);
+	if (!kills_tree(ctx, failed))
+		tree_unscratch(ctx, &err);
 }
 
 static int step_namespaces(void *ctx, struct err *err)
@@ -476,6 +485,7 @@ int ckpt_dump(const struct ckpt_options *opts, struct ckpt_result *ret, struct e
 		op_close_log(opts, &log);
 	}
 	tree_done(d);
+	gadget_cache_done(&d->gadgets);
 	seccomp_done(d);
 	image_set_free(d->images);
 	arena_done(&d->arena);

@@ -28,6 +28,7 @@ struct dump_files;
 struct dump_shmem;
 struct dump_tcp;
 struct page_io;
+struct dump_mapped;
 struct dump_ghosts;
 struct dump_locks;
 struct dump_seccomp;
@@ -104,6 +105,7 @@ struct dump {
 	struct dump_files *files;
 	struct dump_shmem *shmem;
 	struct page_io *page_io;
+	struct dump_mapped *mapped;
 	struct dump_ghosts *ghosts;
 	struct dump_locks *locks;
 	struct dump_seccomp *seccomp;
@@ -113,6 +115,7 @@ struct dump {
 	struct plugins *plugins;
 	VEC(pid_t) begun; /* threads seized before the thaw, 0 when taken over */
 	uint32_t root_cg_set;
+	struct gadget_cache gadgets;
 	struct dump_times times;
 	uint32_t last_pages_id;
 	uint64_t pages_scanned, pages_written; /* all of them, shared memory included */

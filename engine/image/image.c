@@ -65,8 +65,11 @@ struct image {
 	struct buf bytes;
 };
 
+/* slots: the images by name, an open hash table of twice their number or more; indexes from 1. */
 struct image_set {
 	VEC(struct image *) images;
+	uint32_t *slots;
+	size_t n_slots;
 };
 
 int image_set_new(struct image_set **ret)
@@ -93,6 +96,7 @@ void image_set_free(struct image_set *set)
 	vec_foreach (i, &set->images)
 		image_free(*i);
 	vec_free(&set->images);
+	free(set->slots);
 	free(set);
 }
 
@@ -109,6 +113,38 @@ static int image_header(struct image *img)
 	return r;
 }
 
+/* The slot with that name, or the empty one where it belongs. There is always an empty one. */
+static size_t slot_of(const struct image_set *set, const char *name)
+{
+	const char *c;
+	size_t at = 5381;
+
+	for (c = name; *c; c++)
+		at = at * 33 + (unsigned char)*c;
+	for (at &= set->n_slots - 1; set->slots[at]; at = (at + 1) & (set->n_slots - 1))
+		if (strcmp(set->images.v[set->slots[at] - 1]->name, name) == 0)
+			break;
+	return at;
+}
+
+static int grow_slots(struct image_set *set)
+{
+	size_t n = set->n_slots ? set->n_slots * 2 : 256, i;
+	uint32_t *slots, *old = set->slots;
+
+	if (set->images.n * 2 + 2 < set->n_slots)
+		return 0;
+	slots = calloc(n, sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	set->slots = slots;
+	set->n_slots = n;
+	for (i = 0; i < set->images.n; i++)
+		slots[slot_of(set, set->images.v[i]->name)] = (uint32_t)i + 1;
+	free(old);
+	return 0;
+}
+
 static struct image *image_new(struct image_set *set, enum image_type type, char *name)
 {
 	struct image *img = calloc(1, sizeof(*img));
@@ -120,20 +156,24 @@ static struct image *image_new(struct image_set *set, enum image_type type, char
 	}
 	img->type = type;
 	img->name = name;
-	slot = image_header(img) < 0 ? NULL : vec_add(&set->images);
+	if (image_header(img) < 0 || grow_slots(set) < 0)
+		slot = NULL;
+	else
+		slot = vec_add(&set->images);
 	if (!slot) {
 		image_free(img);
 		return NULL;
 	}
 	*slot = img;
+	set->slots[slot_of(set, name)] = (uint32_t)set->images.n;
 	return img;
 }
 
 struct image *image_get(struct image_set *set, enum image_type type, const char *fmt, ...)
 {
+	uint32_t at;
 	char *name;
 	va_list ap;
-	size_t i;
 	int n;
 
 	va_start(ap, fmt);
@@ -141,14 +181,11 @@ struct image *image_get(struct image_set *set, enum image_type type, const char 
 	va_end(ap);
 	if (n < 0)
 		return NULL;
-	/* newest first: records of one file usually come one after the other */
-	for (i = set->images.n; i-- > 0;) {
-		if (strcmp(set->images.v[i]->name, name) == 0) {
-			free(name);
-			return set->images.v[i];
-		}
-	}
-	return image_new(set, type, name);
+	at = set->n_slots ? set->slots[slot_of(set, name)] : 0;
+	if (!at)
+		return image_new(set, type, name);
+	free(name);
+	return set->images.v[at - 1];
 }
 
 int image_add(struct image *img, const ProtobufCMessage *msg)
@@ -175,11 +212,13 @@ int image_add_raw(struct image *img, const void *data, size_t len)
 
 static int image_write(const struct image *img, const char *name, int dirfd, struct err *err)
 {
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
 	cleanup_fd int fd = -EBADF;
 	int r;
 
-	unlinkat(dirfd, name, 0);
-	fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	fd = openat(dirfd, name, flags, 0600);
+	if (fd < 0 && errno == EEXIST && unlinkat(dirfd, name, 0) == 0)
+		fd = openat(dirfd, name, flags, 0600);
 	if (fd < 0)
 		return err_sys(err, -errno, "creating image '%s'", name);
 	r = io_write_all(fd, img->bytes.data, img->bytes.len);

@@ -17,20 +17,39 @@
 #include "engine/task/task-asked.h"
 #include "proto/memory.pb-c.h"
 
-/* Opens the file behind an area, and finds out how it was opened: the link has the file's rights.
- */
+/* A mapped file that has been registered. */
+struct mapped_file {
+	uint32_t dev_major, dev_minor, flags, id;
+	uint64_t ino;
+	const char *path; /* of the area that it was met at first */
+};
+
+struct dump_mapped {
+	VEC(struct mapped_file) files;
+};
+
+/* How the file behind an area was opened: its link has the file's rights. */
+static int mapped_flags(struct dump_task *task, const char *link, uint32_t *ret)
+{
+	struct stat st;
+
+	if (fstatat(task->proc_fd, link, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	*ret = (st.st_mode & 0600) == 0600 ? O_RDWR : st.st_mode & 0200 ? O_WRONLY : O_RDONLY;
+	return 0;
+}
+
 int mem_open_mapped(struct dump_task *task, const struct proc_vma *vma, uint32_t *ret_flags)
 {
-	char path[64];
-	struct stat st;
-	int fd;
+	char link[64];
+	int fd, r;
 
-	snprintf(path, sizeof(path), "map_files/%lx-%lx", (unsigned long)vma->start,
+	snprintf(link, sizeof(link), "map_files/%lx-%lx", (unsigned long)vma->start,
 		 (unsigned long)vma->end);
-	if (fstatat(task->proc_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	*ret_flags = (st.st_mode & 0600) == 0600 ? O_RDWR : st.st_mode & 0200 ? O_WRONLY : O_RDONLY;
-	fd = openat(task->proc_fd, path, O_PATH | O_CLOEXEC);
+	r = mapped_flags(task, link, ret_flags);
+	if (r < 0)
+		return r;
+	fd = openat(task->proc_fd, link, O_PATH | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -40,22 +59,73 @@ static const char *file_name(const struct proc_vma *vma)
 	return strncmp(vma->path, "[anon_shmem:", 12) == 0 ? "/dev/zero (deleted)" : vma->path;
 }
 
+/* Most tasks of a tree map the same few files: each is opened once. */
+static const struct mapped_file *find_mapped(const struct dump_mapped *m,
+					     const struct proc_vma *vma, uint32_t flags)
+{
+	size_t i;
+
+	for (i = m->files.n; i-- > 0;) {
+		const struct mapped_file *f = &m->files.v[i];
+
+		if (f->ino == vma->ino && f->dev_major == vma->dev_major &&
+		    f->dev_minor == vma->dev_minor && f->flags == flags &&
+		    strcmp(f->path, vma->path) == 0)
+			return f;
+	}
+	return NULL;
+}
+
+static int add_mapped(struct dump *d, struct dump_task *task, const struct proc_vma *vma,
+		      const char *link, uint32_t flags, uint32_t *ret_id, struct err *err)
+{
+	cleanup_fd int fd = openat(task->proc_fd, link, O_PATH | O_CLOEXEC);
+	struct mapped_file *slot;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = files_add_path(d, task, fd, file_name(vma), flags, "mapped file", ret_id, err);
+	slot = r == 0 ? vec_add(&d->mapped->files) : NULL;
+	if (slot)
+		*slot = (struct mapped_file){ vma->dev_major, vma->dev_minor, flags,
+					      *ret_id,	      vma->ino,	      vma->path };
+	return r;
+}
+
+static int file_id(struct dump *d, struct dump_task *task, const struct proc_vma *vma,
+		   uint32_t *ret_flags, uint32_t *ret_id, struct err *err)
+{
+	const struct mapped_file *known;
+	char link[64];
+	int r;
+
+	if (!d->mapped && !(d->mapped = arena_alloc(&d->arena, sizeof(*d->mapped))))
+		return err_nomem(err);
+	snprintf(link, sizeof(link), "map_files/%lx-%lx", (unsigned long)vma->start,
+		 (unsigned long)vma->end);
+	r = mapped_flags(task, link, ret_flags);
+	if (r < 0)
+		return r;
+	known = find_mapped(d->mapped, vma, *ret_flags);
+	if (!known)
+		return add_mapped(d, task, vma, link, *ret_flags, ret_id, err);
+	*ret_id = known->id;
+	return 0;
+}
+
 static int collect_file(struct dump *d, struct dump_task *task, const struct proc_vma *vma,
 			VmaEntry *e, struct err *err)
 {
-	cleanup_fd int fd = -EBADF;
 	uint32_t flags = 0, id = 0;
-	int r;
+	int r = file_id(d, task, vma, &flags, &id, err);
 
-	fd = mem_open_mapped(task, vma, &flags);
-	if (fd < 0) {
-		err_sys(err, fd, "opening the file mapped at 0x%lx ('%s')", (long)vma->start,
+	if (r < 0 && err->code == 0) {
+		err_sys(err, r, "opening the file mapped at 0x%lx ('%s')", (long)vma->start,
 			vma->path);
-		if (fd == -EPERM)
+		if (r == -EPERM)
 			err_hint(err, "this needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE");
-		return fd;
 	}
-	r = files_add_path(d, task, fd, file_name(vma), flags, "mapped file", &id, err);
 	if (r < 0)
 		return r;
 	e->shmid = id;
@@ -63,6 +133,12 @@ static int collect_file(struct dump *d, struct dump_task *task, const struct pro
 	e->has_fdflags = true;
 	e->fdflags = flags;
 	return 0;
+}
+
+void mem_collect_done(struct dump *d)
+{
+	if (d->mapped)
+		vec_free(&d->mapped->files);
 }
 
 /* NULL for most areas, and when out of memory: the next allocation tells that. */

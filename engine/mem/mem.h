@@ -40,6 +40,7 @@ struct VmaEntry;
  */
 int mem_collect(struct dump *d, struct dump_task *task, struct err *err)
 	__attribute__((warn_unused_result));
+void mem_collect_done(struct dump *d);
 
 /* Asks in the leader's program for what only the task knows (the break). */
 void mem_ask(struct dump *d, struct dump_thread *leader, struct program *p);

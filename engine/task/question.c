@@ -82,7 +82,7 @@ static int map_scratch(struct dump *d, struct dump_task *task, uint64_t len, str
 {
 	struct dump_thread *leader = task->threads.v[0];
 	uint64_t addr;
-	int r = gadgets_find(&leader->t, &task->gadgets, err);
+	int r = gadgets_find(&leader->t, &task->vmas, &d->gadgets, &task->gadgets, err);
 
 	if (r < 0)
 		return r;

@@ -137,15 +137,20 @@ static bool still_same(const struct scratch_note *n)
 }
 
 /* The area is there, and looks as we make it. */
-static bool still_mapped(const struct scratch_note *n)
+static bool still_mapped(const struct scratch_note *n, struct proc_vmas *ret)
 {
 	cleanup_buf struct buf b = BUF_INIT;
-	char path[32], want[64];
+	char path[32];
+	size_t i;
 
 	snprintf(path, sizeof(path), "/proc/%d/maps", n->pid);
-	snprintf(want, sizeof(want), "%08lx-%08lx r-xp 00000000 00:00 0", (long)n->addr,
-		 (long)n->addr + 4096);
-	return io_read_file(AT_FDCWD, path, &b) == 0 && b.data && strstr(b.data, want);
+	if (io_read_file(AT_FDCWD, path, &b) < 0 || proc_vmas_parse(b.data, b.len, ret) < 0)
+		return false;
+	for (i = 0; i < ret->n; i++)
+		if (ret->v[i].start == n->addr)
+			return ret->v[i].end == n->addr + 4096 && !ret->v[i].ino &&
+			       ret->v[i].prot == (PROT_READ | PROT_EXEC);
+	return false;
 }
 
 struct stopped {
@@ -211,6 +216,7 @@ static bool is_inside(const struct tracee *t, const struct scratch_note *n)
 static int take_away(const struct scratch_note *n)
 {
 	struct scratch area = { .code = n->addr, .code_len = 4096, .data_len = n->len - 4096 };
+	cleanup_proc_vmas struct proc_vmas vmas = { 0 };
 	struct gadgets g;
 	struct err err = ERR_INIT;
 	struct stopped s = { 0 };
@@ -220,8 +226,8 @@ static int take_away(const struct scratch_note *n)
 	vec_foreach (t, &s.threads)
 		if (is_inside(*t, n))
 			r = -EAGAIN;
-	if (r == 0 && still_mapped(n)) {
-		r = gadgets_find(s.threads.v[0], &g, &err);
+	if (r == 0 && still_mapped(n, &vmas)) {
+		r = gadgets_find(s.threads.v[0], &vmas, NULL, &g, &err);
 		if (r == 0)
 			r = scratch_unmap(s.threads.v[0], &g, &area, &err);
 	}

@@ -22,55 +22,101 @@
 #include "engine/base/io.h"
 #include "engine/tracee/tracee-priv.h"
 
-struct area {
-	uint64_t start, end;
-	char perms[5];
-	const char *name;
+/* What has been found in an executable area of a file; offsets from its start, or NONE. */
+struct gadget_entry {
+	uint32_t dev_major, dev_minor;
+	uint64_t ino, offset, len;
+	uint64_t syscall_ret, restorer;
 };
 
-/* One line of /proc/PID/maps; only what is needed here. Returns the next line, NULL at the end. */
-static char *next_area(char *text, struct area *ret)
-{
-	char *eol = strchr(text, '\n');
-	int at = 0;
+enum { WINDOW = 1 << 16, OVERLAP = 16 };
 
-	if (!eol)
-		return NULL;
-	*eol = '\0';
-	if (sscanf(text, "%lx-%lx %4s %*s %*s %*s %n", &ret->start, &ret->end, ret->perms, &at) < 3)
-		return NULL;
-	ret->name = at ? text + at : "";
-	return eol + 1;
+#define NONE UINT64_MAX
+
+void gadget_cache_done(struct gadget_cache *c)
+{
+	vec_free(&c->entries);
 }
 
-static void search_area(const struct tracee *t, const struct area *a, struct gadgets *g)
+static struct gadget_entry *cached(struct gadget_cache *c, const struct proc_vma *a)
 {
-	const size_t window = 1 << 20;
-	cleanup_free uint8_t *text = malloc(window);
-	uint64_t at;
+	struct gadget_entry *e;
 
-	for (at = a->start; text && at < a->end; at += window - 16) {
-		size_t len = a->end - at < window ? a->end - at : window;
+	vec_foreach (e, &c->entries)
+		if (e->ino == a->ino && e->dev_major == a->dev_major &&
+		    e->dev_minor == a->dev_minor && e->offset == a->offset &&
+		    e->len == a->end - a->start)
+			return e;
+	return NULL;
+}
+
+/* Each window begins a little before the end of the one before: a gadget may lie across. */
+static void search_area(const struct tracee *t, const struct proc_vma *a, struct gadget_entry *e)
+{
+	cleanup_free uint8_t *text = malloc(WINDOW);
+	uint64_t at, len;
+
+	for (at = a->start; text && at < a->end; at += WINDOW - OVERLAP) {
 		ssize_t found;
 
+		len = a->end - at < WINDOW ? a->end - at : WINDOW;
 		if (tracee_read(t->tid, at, text, len) < 0)
 			return;
-		if (!g->syscall_ret && (found = arch_find_syscall_ret(text, len)) >= 0)
-			g->syscall_ret = at + (uint64_t)found;
-		if (!g->restorer && (found = arch_find_restorer(text, len)) >= 0)
-			g->restorer = at + (uint64_t)found;
-		if ((g->syscall_ret && g->restorer) || len < window)
+		if (e->syscall_ret == NONE && (found = arch_find_syscall_ret(text, len)) >= 0)
+			e->syscall_ret = at - a->start + (uint64_t)found;
+		if (e->restorer == NONE && (found = arch_find_restorer(text, len)) >= 0)
+			e->restorer = at - a->start + (uint64_t)found;
+		if ((e->syscall_ret != NONE && e->restorer != NONE) || len < WINDOW)
 			return;
 	}
 }
 
+/* The file may be mapped privately and changed, by a debugger for example. */
+static bool still_there(const struct tracee *t, const struct proc_vma *a, uint64_t at,
+			ssize_t (*find)(const uint8_t *text, size_t len))
+{
+	uint8_t text[OVERLAP];
+	uint64_t len = a->end - a->start - at;
+
+	if (at == NONE)
+		return true;
+	if (len > sizeof(text))
+		len = sizeof(text);
+	return tracee_read(t->tid, a->start + at, text, len) == 0 && find(text, len) == 0;
+}
+
+static void look_into(const struct tracee *t, const struct proc_vma *a, struct gadget_cache *c,
+		      struct gadgets *g)
+{
+	struct gadget_entry fresh = { a->dev_major,	 a->dev_minor, a->ino, a->offset,
+				      a->end - a->start, NONE,	       NONE };
+	struct gadget_entry *e = c && a->ino ? cached(c, a) : NULL;
+
+	if (!e || !still_there(t, a, e->syscall_ret, arch_find_syscall_ret) ||
+	    !still_there(t, a, e->restorer, arch_find_restorer)) {
+		search_area(t, a, &fresh);
+		if (c && a->ino && !e && (e = vec_add(&c->entries)))
+			*e = fresh;
+		e = &fresh;
+	}
+	if (!g->syscall_ret && e->syscall_ret != NONE)
+		g->syscall_ret = a->start + e->syscall_ret;
+	if (!g->restorer && e->restorer != NONE)
+		g->restorer = a->start + e->restorer;
+}
+
 /* What the choice of a place for the frame looks at. */
 struct places {
-	struct area own;     /* where the stack pointer is */
-	bool guarded;	     /* own has an inaccessible neighbour below: a thread library made it */
-	struct area stack;   /* the main stack */
-	struct area largest; /* the largest private writable area without a file */
+	const struct proc_vma *own;	/* where the stack pointer is */
+	bool guarded;			/* own has an inaccessible neighbour below */
+	const struct proc_vma *stack;	/* the main stack */
+	const struct proc_vma *largest; /* the largest private writable area without a file */
 };
+
+static uint64_t length(const struct proc_vma *a)
+{
+	return a ? a->end - a->start : 0;
+}
 
 /*
  * Room for a frame: below the thread's stack pointer if that is surely a stack. Runtimes with small
@@ -82,15 +128,15 @@ static int choose_frame(const struct tracee *t, const struct places *p, struct g
 {
 	uint64_t len = arch_frame_room(t->ctx);
 	uint64_t low = (arch_context_sp(t->ctx) - ARCH_RED_ZONE - len) & ~63ull;
-	bool is_stack = p->guarded || strcmp(p->own.name, "[stack]") == 0;
+	bool is_stack = p->own && (p->guarded || strcmp(p->own->path, "[stack]") == 0);
 
 	g->frame_is_free = true;
-	if (p->own.perms[1] == 'w' && is_stack && low >= p->own.start + 64) {
+	if (is_stack && p->own->prot & PROT_WRITE && low >= p->own->start + 64) {
 		g->frame = low;
-	} else if (p->stack.end - p->stack.start > 8 * len && p->own.start != p->stack.start) {
-		g->frame = p->stack.start + 64;
-	} else if (p->largest.end - p->largest.start > len) {
-		g->frame = (p->largest.end - len) & ~63ull;
+	} else if (length(p->stack) > 8 * len && p->own != p->stack) {
+		g->frame = p->stack->start + 64;
+	} else if (length(p->largest) > len) {
+		g->frame = (p->largest->end - len) & ~63ull;
 		g->frame_is_free = false;
 	} else {
 		return err_refuse(err, "task %d has no room of %lu bytes in its memory", t->tgid,
@@ -99,39 +145,36 @@ static int choose_frame(const struct tracee *t, const struct places *p, struct g
 	return 0;
 }
 
-static void note_place(struct places *p, const struct area *a, const struct area *below,
+static void note_place(struct places *p, const struct proc_vma *a, const struct proc_vma *below,
 		       uint64_t sp)
 {
+	bool anonymous = !a->path[0] || strcmp(a->path, "[heap]") == 0;
+
 	if (a->start <= sp && sp < a->end) {
-		p->own = *a;
-		p->guarded = below->end == a->start && strncmp(below->perms, "---", 3) == 0;
+		p->own = a;
+		p->guarded = below && below->end == a->start && below->prot == PROT_NONE;
 	}
-	if (strcmp(a->name, "[stack]") == 0)
-		p->stack = *a;
-	if (strcmp(a->perms, "rw-p") == 0 && (!a->name[0] || strcmp(a->name, "[heap]") == 0) &&
-	    a->end - a->start > p->largest.end - p->largest.start)
-		p->largest = *a;
+	if (strcmp(a->path, "[stack]") == 0)
+		p->stack = a;
+	if (anonymous && !a->shared && a->prot == (PROT_READ | PROT_WRITE) &&
+	    length(a) > length(p->largest))
+		p->largest = a;
 }
 
-int gadgets_find(const struct tracee *t, struct gadgets *ret, struct err *err)
+int gadgets_find(const struct tracee *t, const struct proc_vmas *vmas, struct gadget_cache *cache,
+		 struct gadgets *ret, struct err *err)
 {
-	cleanup_buf struct buf maps = BUF_INIT;
-	struct area a, below = { 0 };
-	struct places places = { .own.name = "" };
-	char path[64], *text;
-	int r;
+	struct places places = { 0 };
+	size_t i;
 
 	memset(ret, 0, sizeof(*ret));
-	snprintf(path, sizeof(path), "/proc/%d/maps", t->tid);
-	r = io_read_file(AT_FDCWD, path, &maps);
-	if (r < 0)
-		return err_sys(err, r, "reading the areas of task %d", t->tid);
-	for (text = maps.data; (text = next_area(text, &a));) {
-		note_place(&places, &a, &below, arch_context_sp(t->ctx));
-		below = a;
-		if (a.perms[0] == 'r' && a.perms[2] == 'x' && strcmp(a.name, "[vsyscall]") != 0 &&
-		    !(ret->syscall_ret && ret->restorer))
-			search_area(t, &a, ret);
+	for (i = 0; i < vmas->n; i++) {
+		const struct proc_vma *a = &vmas->v[i];
+
+		note_place(&places, a, i ? a - 1 : NULL, arch_context_sp(t->ctx));
+		if (a->prot & PROT_READ && a->prot & PROT_EXEC &&
+		    strcmp(a->path, "[vsyscall]") != 0 && !(ret->syscall_ret && ret->restorer))
+			look_into(t, a, cache, ret);
 	}
 	if (!ret->syscall_ret) {
 		err_new(err, ERR_UNSUPPORTED, -EOPNOTSUPP,

@@ -15,6 +15,7 @@
 #include "engine/arch/arch.h"
 #include "engine/base/err.h"
 #include "engine/base/log.h"
+#include "engine/base/proctext-maps.h"
 #include "engine/base/vec.h"
 
 enum tracee_state { TRACEE_RUNNING, TRACEE_STOPPED, TRACEE_PARKED, TRACEE_GONE };
@@ -96,9 +97,16 @@ struct gadgets {
 	bool frame_is_free;
 };
 
-/* Finds them by reading the executable areas listed in /proc/PID/maps. */
-int gadgets_find(const struct tracee *t, struct gadgets *ret, struct err *err)
-	__attribute__((warn_unused_result));
+/* What was found in files that tasks map, so that the next task need not be searched. */
+struct gadget_entry;
+struct gadget_cache {
+	VEC(struct gadget_entry) entries;
+};
+void gadget_cache_done(struct gadget_cache *c);
+
+/* Finds them by reading the executable areas among vmas, of a stopped task. cache: may be NULL. */
+int gadgets_find(const struct tracee *t, const struct proc_vmas *vmas, struct gadget_cache *cache,
+		 struct gadgets *ret, struct err *err) __attribute__((warn_unused_result));
 
 /* Makes one call in the task; *ret is its result, also a negative one. */
 int tracee_borrow_call(struct tracee *t, const struct gadgets *g, uint64_t nr,

@@ -5,6 +5,7 @@
  * answer.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/base/buf.h"
+#include "engine/base/cleanup.h"
+#include "engine/base/io.h"
 #include "engine/tracee/tracee.h"
 
 enum { SINGLE_CALLS = 500 };
@@ -54,6 +58,21 @@ static pid_t start_child(uint64_t room, uint64_t *hole)
 	return pid;
 }
 
+static int find_gadgets(struct bench *b)
+{
+	cleanup_proc_vmas struct proc_vmas vmas = { 0 };
+	cleanup_buf struct buf text = BUF_INIT;
+	char path[32];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", b->t.tid);
+	r = io_read_file(AT_FDCWD, path, &text);
+	if (r == 0)
+		r = proc_vmas_parse(text.data, text.len, &vmas);
+	return r < 0 ? err_sys(&b->err, r, "reading the areas of the child")
+		     : gadgets_find(&b->t, &vmas, NULL, &b->gadgets, &b->err);
+}
+
 static int begin(struct bench *b)
 {
 	uint64_t data = (uint64_t)b->calls * sizeof(struct arch_step) + ARCH_FRAME_MAX + 8192, hole;
@@ -67,7 +86,7 @@ static int begin(struct bench *b)
 	if (r == 0)
 		r = tracee_choose_end_signal(&b->t, 0, 0, &b->err);
 	if (r == 0)
-		r = gadgets_find(&b->t, &b->gadgets, &b->err);
+		r = find_gadgets(b);
 	return r == 0 ? scratch_map(&b->t, &b->gadgets, hole, data, &b->scratch, &b->err) : r;
 }
 
