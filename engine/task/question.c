@@ -63,92 +63,189 @@ static int capture(struct dump *d, struct dump_thread *th, const struct program 
 	return r;
 }
 
-static int question_thread(struct dump *d, struct dump_thread *th, struct program *p,
-			   struct err *err)
-{
-	int r = program_run(&th->t, &th->task->scratch, p, NULL, NULL, err);
+/*
+ * All tasks are asked at the same time, and up to SLOTS threads of each: a part of its scratch area
+ * belongs to each of these.
+ */
+enum { SLOTS = 32 };
 
-	if (r < 0)
-		return err_wrap(err, r, "asking thread %d", th->t.tid);
-	/* the thread has its own registers again before the next one uses the scratch area */
-	r = arch_context_set(th->t.tid, th->t.ctx);
-	if (r < 0)
-		return err_sys(err, r, "giving thread %d its registers back", th->t.tid);
-	th->t.state = TRACEE_STOPPED;
-	return capture(d, th, p, err);
-}
+struct questioning {
+	struct dump_task *task;
+	struct program *programs; /* one a thread */
+	uint64_t room;		  /* for one program */
+	size_t slots;
+};
 
-static int map_scratch(struct dump *d, struct dump_task *task, uint64_t len, struct err *err)
+struct round {
+	VEC(struct program_job) jobs;
+	VEC(struct dump_thread *) threads; /* of each job */
+};
+
+static int prepare(struct dump *d, struct questioning *q, struct scratch_job *job, struct err *err)
 {
+	struct dump_task *task = q->task;
 	struct dump_thread *leader = task->threads.v[0];
-	uint64_t addr;
-	int r = gadgets_find(&leader->t, &task->vmas, &d->gadgets, &task->gadgets, err);
+	uint64_t len;
+	size_t i;
+	int r;
 
+	q->slots = task->threads.n < SLOTS ? task->threads.n : SLOTS;
+	q->programs = calloc(task->threads.n, sizeof(*q->programs));
+	if (!q->programs)
+		return err_nomem(err);
+	for (i = 0; i < task->threads.n; i++) {
+		build(d, task->threads.v[i], &q->programs[i]);
+		if (program_size(&q->programs[i]) > q->room)
+			q->room = program_size(&q->programs[i]);
+	}
+	q->room = (q->room + 63) & ~63ull;
+	len = (q->room * q->slots + 4095) & ~4095ull;
+	r = gadgets_find(&leader->t, &task->vmas, &d->gadgets, &task->gadgets, err);
 	if (r < 0)
 		return r;
-	r = mem_find_hole(&task->vmas, len + 4096, &addr);
+	*job = (struct scratch_job){
+		.t = &leader->t, .g = &task->gadgets, .data_len = len, .ret = &task->scratch
+	};
+	r = mem_find_hole(&task->vmas, len + 4096, &job->addr);
 	if (r < 0)
 		return err_sys(err, r, "finding room for %lu bytes", (long)len);
-	guardian_note_scratch(d->guardian, task->pid, leader->stat.starttime, addr, len + 4096);
-	return scratch_map(&leader->t, &task->gadgets, addr, len, &task->scratch, err);
+	guardian_note_scratch(d->guardian, task->pid, leader->stat.starttime, job->addr,
+			      len + 4096);
+	return 0;
 }
 
-static int question_task(struct dump *d, struct dump_task *task, struct err *err)
+static int add_jobs(struct round *round, struct questioning *q, size_t first, struct err *err)
 {
-	struct program *p = calloc(task->threads.n, sizeof(*p));
-	uint64_t room = 0;
+	size_t i;
+
+	for (i = first; i < q->task->threads.n && i < first + q->slots; i++) {
+		struct program_job *j = vec_add(&round->jobs);
+		struct dump_thread **th = vec_add(&round->threads);
+
+		if (!j || !th)
+			return err_nomem(err);
+		*th = q->task->threads.v[i];
+		j->t = &(*th)->t;
+		j->p = &q->programs[i];
+		j->s = q->task->scratch;
+		j->s.data += (i - first) * q->room;
+		j->s.data_len = q->room;
+	}
+	return 0;
+}
+
+static int run_round(struct round *round, struct err *err)
+{
+	int r = programs_run(round->jobs.v, round->jobs.n, err);
+	size_t i;
+
+	for (i = 0; i < round->jobs.n && r == 0; i++) {
+		struct tracee *t = round->jobs.v[i].t;
+
+		/* it has its own registers again before the next one uses its part */
+		r = arch_context_set(t->tid, t->ctx);
+		if (r < 0)
+			return err_sys(err, r, "giving thread %d its registers back", t->tid);
+		t->state = TRACEE_STOPPED;
+	}
+	return r;
+}
+
+/* The n-th thread of each task that has so many, and those that go with it. */
+static int ask_round(struct dump *d, struct questioning *all, size_t n_all, size_t n, size_t *asked,
+		     struct err *err)
+{
+	struct round round = { 0 };
 	size_t i;
 	int r = 0;
 
-	if (!p)
-		return err_nomem(err);
-	for (i = 0; i < task->threads.n; i++) {
-		build(d, task->threads.v[i], &p[i]);
-		if (program_size(&p[i]) > room)
-			room = program_size(&p[i]);
-	}
-	r = map_scratch(d, task, (room + 4095) & ~4095ull, err);
-	for (i = 0; i < task->threads.n && r == 0; i++)
-		r = question_thread(d, task->threads.v[i], &p[i], err);
+	for (i = 0; i < n_all && r == 0; i++)
+		r = add_jobs(&round, &all[i], n * all[i].slots, err);
 	if (r == 0)
-		r = mem_write_areas(d, task, &p[0], err);
-	for (i = 0; i < task->threads.n; i++)
-		program_done(&p[i]);
-	free(p);
-	return r < 0 ? err_wrap(err, r, "%s", dump_task_name(d, task)) : 0;
+		r = run_round(&round, err);
+	for (i = 0; i < round.jobs.n && r == 0; i++) {
+		r = capture(d, round.threads.v[i], round.jobs.v[i].p, err);
+		if (r < 0)
+			err_wrap(err, r, "%s", dump_task_name(d, round.threads.v[i]->task));
+	}
+	*asked = round.jobs.n;
+	vec_free(&round.jobs);
+	vec_free(&round.threads);
+	return r;
+}
+
+static int ask_all(struct dump *d, struct questioning *all, size_t n, struct err *err)
+{
+	size_t i, asked = 1;
+	int r = 0;
+
+	for (i = 0; r == 0 && asked; i++)
+		r = ask_round(d, all, n, i, &asked, err);
+	for (i = 0; i < n && r == 0; i++) {
+		r = mem_write_areas(d, all[i].task, &all[i].programs[0], err);
+		if (r < 0)
+			err_wrap(err, r, "%s", dump_task_name(d, all[i].task));
+	}
+	return r;
+}
+
+static void questioning_done(struct questioning *q)
+{
+	size_t i;
+
+	for (i = 0; q->programs && i < q->task->threads.n; i++)
+		program_done(&q->programs[i]);
+	free(q->programs);
 }
 
 int tree_question(struct dump *d, struct err *err)
 {
+	struct questioning *all = calloc(d->tasks.n, sizeof(*all));
+	struct scratch_job *jobs = calloc(d->tasks.n, sizeof(*jobs));
 	struct dump_task **task;
-	int r = 0;
+	size_t n = 0, i;
+	int r = all && jobs ? 0 : err_nomem(err);
 
 	vec_foreach (task, &d->tasks) {
-		if ((*task)->state == TASK_DEAD)
+		if (r < 0 || (*task)->state == TASK_DEAD)
 			continue;
-		r = question_task(d, *task, err);
+		all[n].task = *task;
+		r = prepare(d, &all[n], &jobs[n], err);
+		n++;
 		if (r < 0)
-			break;
+			err_wrap(err, r, "%s", dump_task_name(d, *task));
 	}
+	if (r == 0)
+		r = scratch_map(jobs, n, err);
+	if (r == 0)
+		r = ask_all(d, all, n, err);
+	for (i = 0; i < n; i++)
+		questioning_done(&all[i]);
+	free(all);
+	free(jobs);
 	return r;
 }
 
 int tree_unscratch(struct dump *d, struct err *err)
 {
+	struct scratch_job *jobs = calloc(d->tasks.n, sizeof(*jobs));
 	struct dump_task **task;
-	int r = 0;
+	size_t n = 0;
+	int r;
 
+	if (!jobs)
+		return err_nomem(err);
 	vec_foreach (task, &d->tasks) {
 		struct dump_task *t = *task;
-		struct err one = ERR_INIT;
 
-		if (!t->scratch.code_len)
-			continue;
-		if (scratch_unmap(&t->threads.v[0]->t, &t->gadgets, &t->scratch, &one) < 0) {
-			log_err(d->log, &one);
-			*err = one;
-			r = one.code;
-		}
+		if (t->scratch.code_len)
+			jobs[n++] = (struct scratch_job){ .t = &t->threads.v[0]->t,
+							  .g = &t->gadgets,
+							  .ret = &t->scratch };
 	}
+	r = scratch_unmap(jobs, n, err);
+	if (r < 0)
+		log_err(d->log, err);
+	free(jobs);
 	return r;
 }

@@ -229,7 +229,9 @@ static int take_away(const struct scratch_note *n)
 	if (r == 0 && still_mapped(n, &vmas)) {
 		r = gadgets_find(s.threads.v[0], &vmas, NULL, &g, &err);
 		if (r == 0)
-			r = scratch_unmap(s.threads.v[0], &g, &area, &err);
+			r = scratch_unmap(
+				&(struct scratch_job){ .t = s.threads.v[0], .g = &g, .ret = &area },
+				1, &err);
 	}
 	let_go(&s);
 	return r;

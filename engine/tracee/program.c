@@ -245,11 +245,12 @@ static int struck(struct tracee *t, struct program *p, const struct layout *l, i
 static int run_to_end(struct tracee *t, struct program *p, const struct layout *l,
 		      program_clone_fn on_clone, void *arg, struct err *err)
 {
+	bool started = true;
 	struct stop s;
 	int r;
 
-	for (;;) {
-		if (ptrace(PTRACE_CONT, t->tid, NULL, NULL) < 0)
+	for (;; started = false) {
+		if (!started && ptrace(PTRACE_CONT, t->tid, NULL, NULL) < 0)
 			return err_sys(err, -errno, "running a program in thread %d", t->tid);
 		r = tracee_wait(t, &s, err);
 		if (r < 0)
@@ -300,8 +301,7 @@ static int judge(const struct program *p, struct err *err)
 	return 0;
 }
 
-int program_run(struct tracee *t, const struct scratch *s, struct program *p,
-		program_clone_fn on_clone, void *arg, struct err *err)
+static int start(struct tracee *t, const struct scratch *s, struct program *p, struct err *err)
 {
 	struct arch_context *run = NULL;
 	cleanup_free void *hold = NULL;
@@ -339,8 +339,53 @@ int program_run(struct tracee *t, const struct scratch *s, struct program *p,
 	mask = ~(1ull << (t->end_signal - 1));
 	if (ptrace(PTRACE_SETSIGMASK, t->tid, sizeof(mask), &mask) < 0)
 		return err_sys(err, -errno, "blocking the signals of thread %d", t->tid);
-	r = run_to_end(t, p, &l, on_clone, arg, err);
+	if (ptrace(PTRACE_CONT, t->tid, NULL, NULL) < 0)
+		return err_sys(err, -errno, "running a program in thread %d", t->tid);
+	return 0;
+}
+
+static int finish(struct tracee *t, const struct scratch *s, struct program *p,
+		  program_clone_fn on_clone, void *arg, struct err *err)
+{
+	struct layout l = layout(s, p);
+	int r = run_to_end(t, p, &l, on_clone, arg, err);
+
 	if (r == 0)
 		r = read_back(t, p, &l, err);
 	return r == 0 ? judge(p, err) : r;
+}
+
+int program_run(struct tracee *t, const struct scratch *s, struct program *p,
+		program_clone_fn on_clone, void *arg, struct err *err)
+{
+	int r = start(t, s, p, err);
+
+	return r == 0 ? finish(t, s, p, on_clone, arg, err) : r;
+}
+
+int programs_run(struct program_job *jobs, size_t n, struct err *err)
+{
+	struct program_job *failed = NULL;
+	size_t begun, i;
+
+	for (begun = 0; begun < n && !failed; begun++) {
+		struct program_job *j = &jobs[begun];
+
+		j->result = start(j->t, &j->s, j->p, err);
+		if (j->result < 0)
+			failed = j;
+	}
+	for (i = 0; i < begun; i++) {
+		struct program_job *j = &jobs[i];
+		struct err one = ERR_INIT;
+
+		if (j == failed)
+			continue;
+		j->result = finish(j->t, &j->s, j->p, j->on_clone, j->arg, &one);
+		if (j->result == 0 || failed)
+			continue;
+		failed = j;
+		*err = one;
+	}
+	return failed ? failed->result : 0;
 }

@@ -29,7 +29,7 @@ struct gadget_entry {
 	uint64_t syscall_ret, restorer;
 };
 
-enum { WINDOW = 1 << 16, OVERLAP = 16 };
+enum { WINDOW = 1 << 16, OVERLAP = 16, CODE_LEN = 4096 };
 
 #define NONE UINT64_MAX
 
@@ -202,36 +202,6 @@ bool tracee_in_borrowed_call(const struct tracee *t)
 	return false;
 }
 
-/*
- * Runs the borrowed call: to its entry, to its exit, and into a stop before the next instruction.
- * In each of the three the thread goes on by itself if we die. A single step would not do: it ends
- * in a SIGTRAP, which kills a thread that has lost its tracer, and which resets its handler if it
- * is blocked.
- */
-static int run_call(struct tracee *t, struct err *err)
-{
-	struct stop s = { STOP_OTHER };
-	int stops = 0, r;
-
-	/* a task in a group-stop reports that one where another reports our interrupt */
-	while (stops < 2 || (s.what != STOP_TRAP && s.what != STOP_GROUP)) {
-		if (ptrace(stops < 2 ? PTRACE_SYSCALL : PTRACE_CONT, t->tid, NULL, NULL) < 0)
-			return err_sys(err, -errno, "making a call in thread %d", t->tid);
-		r = tracee_wait(t, &s, err);
-		if (r < 0)
-			return r;
-		if (s.what == STOP_GONE)
-			return err_new(err, ERR_BUSY, -ESRCH, "thread %d died (status 0x%x)",
-				       t->tid, (unsigned)s.status);
-		if (s.what == STOP_SYSCALL && ++stops == 2 &&
-		    ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0)
-			return err_sys(err, -errno, "stopping thread %d", t->tid);
-		if (s.what == STOP_SIGNAL && s.sig == SIGSTOP)
-			t->stop_arrived = true;
-	}
-	return 0;
-}
-
 /* The bytes of a call in the task's memory: the cookie, then the frame. */
 struct call_bytes {
 	uint64_t addr;
@@ -255,33 +225,47 @@ static int put_frame(const struct tracee *t, const struct gadgets *g, struct arc
 	return r == 0 ? tracee_write(t->tid, b->addr, b->now, b->len) : r;
 }
 
-int tracee_borrow_call(struct tracee *t, const struct gadgets *g, uint64_t nr,
-		       const uint64_t args[6], int64_t *ret, struct err *err)
-{
-	struct arch_step step = { .nr = nr };
-	cleanup_free struct arch_context *c = arch_context_new();
-	cleanup_free struct call_bytes *bytes = malloc(sizeof(*bytes));
-	uint64_t mask = ~0ull;
-	int r;
+/* A borrowed call under way: stops counts its entry and its exit. */
+struct borrow_state {
+	struct call_bytes bytes;
+	int stops;
+	bool ended; /* it is stopped for good, or it could not be begun */
+};
 
-	if (!c || !bytes)
-		return err_nomem(err);
-	memcpy(step.args, args, sizeof(step.args));
-	r = put_frame(t, g, c, bytes);
+static int cont(const struct borrow *b)
+{
+	if (ptrace(b->state->stops < 2 ? PTRACE_SYSCALL : PTRACE_CONT, b->t->tid, NULL, NULL) < 0)
+		return -errno;
+	return 0;
+}
+
+static int borrow_begin(struct borrow *b, struct arch_context *c, struct err *err)
+{
+	struct tracee *t = b->t;
+	struct arch_step step = { .nr = b->nr };
+	uint64_t mask = ~0ull;
+	int r = put_frame(t, b->g, c, &b->state->bytes);
+
 	if (r < 0)
 		return err_sys(err, r, "writing below the stack of thread %d", t->tid);
-	arch_call_regs(t->ctx, g->syscall_ret, g->frame, &step, c);
+	memcpy(step.args, b->args, sizeof(step.args));
+	arch_call_regs(t->ctx, b->g->syscall_ret, b->g->frame, &step, c);
 	t->state = TRACEE_PARKED;
 	r = arch_regs_set(t->tid, c);
 	if (r == 0 && ptrace(PTRACE_SETSIGMASK, t->tid, sizeof(mask), &mask) < 0)
 		r = -errno;
-	if (r < 0)
-		return err_sys(err, r, "preparing a call in thread %d", t->tid);
-	r = run_call(t, err);
-	if (r < 0)
-		return r;
-	r = arch_context_get(t->tid, c);
-	*ret = arch_context_result(c);
+	if (r == 0)
+		r = cont(b);
+	return r < 0 ? err_sys(err, r, "preparing a call in thread %d", t->tid) : 0;
+}
+
+static int borrow_end(struct borrow *b, struct arch_context *c, struct err *err)
+{
+	struct tracee *t = b->t;
+	const struct call_bytes *bytes = &b->state->bytes;
+	int r = arch_context_get(t->tid, c);
+
+	b->result = arch_context_result(c);
 	if (r == 0)
 		r = arch_context_set(t->tid, t->ctx);
 	/* also free bytes get their old content back: nothing of us stays in the task */
@@ -291,6 +275,78 @@ int tracee_borrow_call(struct tracee *t, const struct gadgets *g, uint64_t nr,
 		return err_sys(err, r, "ending a call in thread %d", t->tid);
 	t->state = TRACEE_STOPPED;
 	return 0;
+}
+
+/*
+ * One stop of a borrowed call: at its entry, at its exit, and before the next instruction. In each
+ * of the three the thread goes on by itself if we die. A single step would not do: it ends in a
+ * SIGTRAP, which kills a thread that has lost its tracer, and which resets its handler if it is
+ * blocked.
+ */
+static int borrow_stop(struct borrow *b, struct arch_context *c, struct err *err)
+{
+	struct tracee *t = b->t;
+	struct stop s;
+	int r = tracee_wait(t, &s, err);
+
+	if (r < 0)
+		return r;
+	if (s.what == STOP_GONE)
+		return err_new(err, ERR_BUSY, -ESRCH, "thread %d died (status 0x%x)", t->tid,
+			       (unsigned)s.status);
+	if (s.what == STOP_SYSCALL && ++b->state->stops == 2 &&
+	    ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0)
+		return err_sys(err, -errno, "stopping thread %d", t->tid);
+	if (s.what == STOP_SIGNAL && s.sig == SIGSTOP)
+		t->stop_arrived = true;
+	/* a task in a group-stop reports that one where another reports our interrupt */
+	if (b->state->stops == 2 && (s.what == STOP_TRAP || s.what == STOP_GROUP)) {
+		b->state->ended = true;
+		return borrow_end(b, c, err);
+	}
+	r = cont(b);
+	return r < 0 ? err_sys(err, r, "making a call in thread %d", t->tid) : 0;
+}
+
+/* The first failure is told; the other calls come to their end all the same. */
+static int note(struct borrow *b, int r, int result, struct err *one, struct err *err)
+{
+	if (r == 0)
+		return result;
+	b->state->ended = true;
+	if (result == 0)
+		*err = *one;
+	return result == 0 ? r : result;
+}
+
+int tracee_borrow_calls(struct borrow *v, size_t n, struct err *err)
+{
+	cleanup_free struct arch_context *c = arch_context_new();
+	cleanup_free struct borrow_state *states = calloc(n, sizeof(*states));
+	bool left = true;
+	size_t i;
+	int r = 0;
+
+	if (!c || !states)
+		return err_nomem(err);
+	for (i = 0; i < n; i++) {
+		struct err one = ERR_INIT;
+
+		v[i].state = &states[i];
+		v[i].result = -ECANCELED;
+		r = note(&v[i], borrow_begin(&v[i], c, &one), r, &one, err);
+	}
+	while (left) {
+		left = false;
+		for (i = 0; i < n; i++) {
+			struct err one = ERR_INIT;
+
+			if (!states[i].ended)
+				r = note(&v[i], borrow_stop(&v[i], c, &one), r, &one, err);
+			left |= !states[i].ended;
+		}
+	}
+	return r;
 }
 
 int scratch_write_loop(const struct tracee *t, uint64_t code, struct err *err)
@@ -311,65 +367,102 @@ int scratch_write_loop(const struct tracee *t, uint64_t code, struct err *err)
 	return 0;
 }
 
-static int map_area(struct tracee *t, const struct gadgets *g, uint64_t addr, uint64_t len,
-		    int prot, struct err *err)
+static int check_mapped(const struct borrow *b, struct err *err)
 {
-	int64_t got;
-	int r = tracee_borrow_call(
-		t, g, SYS_mmap,
-		(const uint64_t[6]){ addr, len, (uint64_t)prot,
-				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
-				     (uint64_t)-1, 0 },
-		&got, err);
-
-	if (r < 0)
-		return r;
-	if (got < 0 && got > -4096)
-		return err_sys(err, (int)got, "mapping %lu bytes in task %d", (unsigned long)len,
-			       t->tgid);
-	if ((uint64_t)got != addr)
+	if (b->result < 0 && b->result > -4096)
+		return err_sys(err, (int)b->result, "mapping %lu bytes in task %d",
+			       (unsigned long)b->args[1], b->t->tgid);
+	if ((uint64_t)b->result != b->args[0])
 		return err_new(err, ERR_INTERNAL, -EIO, "task %d mapped at another address",
-			       t->tgid);
+			       b->t->tgid);
 	return 0;
 }
 
-int scratch_map(struct tracee *t, const struct gadgets *g, uint64_t addr, uint64_t data_len,
-		struct scratch *ret, struct err *err)
+/* The code areas of all, or the data areas. Notes what is there, also when one fails. */
+static int map_areas(struct scratch_job *jobs, struct borrow *calls, size_t n, bool code,
+		     struct err *err)
 {
-	int r = map_area(t, g, addr, 4096, PROT_READ | PROT_EXEC, err);
+	int prot = PROT_READ | (code ? PROT_EXEC : PROT_WRITE), r;
+	size_t i;
 
-	if (r < 0)
-		return r;
-	*ret = (struct scratch){ .code = addr, .code_len = 4096 };
-	r = map_area(t, g, addr + 4096, data_len, PROT_READ | PROT_WRITE, err);
-	if (r == 0) {
-		ret->data = addr + 4096;
-		ret->data_len = data_len;
-		r = scratch_write_loop(t, addr, err);
+	for (i = 0; i < n; i++) {
+		const struct scratch_job *j = &jobs[i];
+		struct borrow b = { .t = j->t,
+				    .g = j->g,
+				    .nr = SYS_mmap,
+				    .args = { code ? j->addr : j->addr + CODE_LEN,
+					      code ? CODE_LEN : j->data_len, (uint64_t)prot,
+					      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+					      (uint64_t)-1, 0 } };
+
+		calls[i] = b;
 	}
-	if (r < 0) {
-		struct err ignored = ERR_INIT;
+	r = tracee_borrow_calls(calls, n, err);
+	for (i = 0; i < n; i++) {
+		struct err one = ERR_INIT;
+		int k = check_mapped(&calls[i], &one);
 
-		scratch_unmap(t, g, ret, &ignored);
+		if (k < 0 && r == 0) {
+			*err = one;
+			r = k;
+		}
+		if (k < 0)
+			continue;
+		if (code) {
+			*jobs[i].ret =
+				(struct scratch){ .code = jobs[i].addr, .code_len = CODE_LEN };
+		} else {
+			jobs[i].ret->data = jobs[i].addr + CODE_LEN;
+			jobs[i].ret->data_len = jobs[i].data_len;
+		}
 	}
 	return r;
 }
 
-int scratch_unmap(struct tracee *t, const struct gadgets *g, struct scratch *s, struct err *err)
+int scratch_map(struct scratch_job *jobs, size_t n, struct err *err)
 {
-	uint64_t len = s->code_len + s->data_len;
-	int64_t got;
+	cleanup_free struct borrow *calls = calloc(n, sizeof(*calls));
+	size_t i;
 	int r;
 
-	if (!len)
-		return 0;
-	if (t->state == TRACEE_PARKED && (r = arch_context_set(t->tid, t->ctx)) < 0)
-		return err_sys(err, r, "ending a program of thread %d", t->tid);
-	r = tracee_borrow_call(t, g, SYS_munmap, (const uint64_t[6]){ s->code, len }, &got, err);
-	if (r == 0 && got < 0)
-		r = err_sys(err, (int)got, "unmapping the scratch area of task %d", t->tgid);
+	if (!calls)
+		return err_nomem(err);
+	r = map_areas(jobs, calls, n, true, err);
 	if (r == 0)
-		*s = (struct scratch){ 0 };
+		r = map_areas(jobs, calls, n, false, err);
+	for (i = 0; i < n && r == 0; i++)
+		r = scratch_write_loop(jobs[i].t, jobs[i].addr, err);
+	return r;
+}
+
+int scratch_unmap(struct scratch_job *jobs, size_t n, struct err *err)
+{
+	cleanup_free struct borrow *calls = calloc(n, sizeof(*calls));
+	size_t i, k = 0;
+	int r = 0;
+
+	if (!calls)
+		return err_nomem(err);
+	for (i = 0; i < n; i++) {
+		const struct scratch *s = jobs[i].ret;
+		struct tracee *t = jobs[i].t;
+
+		if (t->state == TRACEE_PARKED && (r = arch_context_set(t->tid, t->ctx)) < 0) {
+			err_sys(err, r, "ending a program of thread %d", t->tid);
+			continue;
+		}
+		calls[k++] = (struct borrow){ .t = t,
+					      .g = jobs[i].g,
+					      .nr = SYS_munmap,
+					      .args = { s->code, s->code_len + s->data_len } };
+	}
+	r = tracee_borrow_calls(calls, k, err);
+	for (i = 0; i < k; i++)
+		if (calls[i].result < 0 && r == 0)
+			r = err_sys(err, (int)calls[i].result,
+				    "unmapping the scratch area of task %d", calls[i].t->tgid);
+	for (i = 0; i < n && r == 0; i++)
+		*jobs[i].ret = (struct scratch){ 0 };
 	return r;
 }
 

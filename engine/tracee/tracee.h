@@ -108,18 +108,37 @@ void gadget_cache_done(struct gadget_cache *c);
 int gadgets_find(const struct tracee *t, const struct proc_vmas *vmas, struct gadget_cache *cache,
 		 struct gadgets *ret, struct err *err) __attribute__((warn_unused_result));
 
-/* Makes one call in the task; *ret is its result, also a negative one. */
-int tracee_borrow_call(struct tracee *t, const struct gadgets *g, uint64_t nr,
-		       const uint64_t args[6], int64_t *ret, struct err *err)
+/* One call to be made with the task's own text. result is also a negative one. */
+struct borrow_state;
+struct borrow {
+	struct tracee *t;
+	const struct gadgets *g;
+	uint64_t nr, args[6];
+	int64_t result;
+	struct borrow_state *state; /* while it is made */
+};
+
+/*
+ * Makes one call in each of several tasks, all at the same time. A failure of one does not keep the
+ * others from coming to their end; it is told then.
+ */
+int tracee_borrow_calls(struct borrow *v, size_t n, struct err *err)
 	__attribute__((warn_unused_result));
 
-/* Makes the scratch mapping (clear of every area) with two borrowed calls, and copies the loop
- * there. */
-int scratch_map(struct tracee *t, const struct gadgets *g, uint64_t addr, uint64_t data_len,
-		struct scratch *ret, struct err *err) __attribute__((warn_unused_result));
+/* A scratch mapping to be made, or taken away. */
+struct scratch_job {
+	struct tracee *t;
+	const struct gadgets *g;
+	uint64_t addr, data_len; /* to be made: clear of every area */
+	struct scratch *ret;	 /* what there is of it, also after a failure */
+};
 
-/* Takes it away again with one borrowed call. */
-int scratch_unmap(struct tracee *t, const struct gadgets *g, struct scratch *s, struct err *err);
+/* Makes scratch mappings with two borrowed calls each, and copies the loop there. */
+int scratch_map(struct scratch_job *jobs, size_t n, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* Takes them away again with one borrowed call. */
+int scratch_unmap(struct scratch_job *jobs, size_t n, struct err *err);
 
 /* Copies the loop into a code area that is already mapped executable. */
 int scratch_write_loop(const struct tracee *t, uint64_t code, struct err *err);
@@ -196,6 +215,21 @@ typedef int (*program_clone_fn)(void *arg, pid_t tid, struct err *err);
  */
 int program_run(struct tracee *t, const struct scratch *s, struct program *p,
 		program_clone_fn on_clone, void *arg, struct err *err)
+	__attribute__((warn_unused_result));
+
+/*
+ * The same for programs of several threads at the same time. Those of one task need scratch areas
+ * that do not overlap in their data. All of them are waited for; the first failure is told.
+ */
+struct program_job {
+	struct tracee *t;
+	struct scratch s;
+	struct program *p;
+	program_clone_fn on_clone;
+	void *arg;
+	int result; /* 0 or its own negative errno */
+};
+int programs_run(struct program_job *jobs, size_t n, struct err *err)
 	__attribute__((warn_unused_result));
 
 /*

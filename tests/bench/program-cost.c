@@ -87,7 +87,13 @@ static int begin(struct bench *b)
 		r = tracee_choose_end_signal(&b->t, 0, 0, &b->err);
 	if (r == 0)
 		r = find_gadgets(b);
-	return r == 0 ? scratch_map(&b->t, &b->gadgets, hole, data, &b->scratch, &b->err) : r;
+	return r == 0 ? scratch_map(&(struct scratch_job){ .t = &b->t,
+							   .g = &b->gadgets,
+							   .addr = hole,
+							   .data_len = data,
+							   .ret = &b->scratch },
+				    1, &b->err)
+		      : r;
 }
 
 /* A program of so many calls of getppid(2). */
@@ -128,15 +134,17 @@ static int measure_programs(struct bench *b)
 
 static int measure_borrowed(struct bench *b)
 {
-	const uint64_t no_args[6] = { 0 };
+	struct borrow call = {
+		.t = &b->t, .g = &b->gadgets, .nr = SYS_getppid, .result = getpid()
+	};
 	double start = now_us();
-	int64_t got = getpid();
 	int i, r = 0;
 
-	for (i = 0; i < SINGLE_CALLS && r == 0 && got == getpid(); i++)
-		r = tracee_borrow_call(&b->t, &b->gadgets, SYS_getppid, no_args, &got, &b->err);
-	if (r == 0 && got != getpid())
-		r = err_new(&b->err, ERR_INTERNAL, -EIO, "a borrowed call gave %ld", (long)got);
+	for (i = 0; i < SINGLE_CALLS && r == 0 && call.result == getpid(); i++)
+		r = tracee_borrow_calls(&call, 1, &b->err);
+	if (r == 0 && call.result != getpid())
+		r = err_new(&b->err, ERR_INTERNAL, -EIO, "a borrowed call gave %ld",
+			    (long)call.result);
 	if (r == 0)
 		printf("# a borrowed call: %.1f us\n", (now_us() - start) / SINGLE_CALLS);
 	return r;
