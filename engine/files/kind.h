@@ -67,7 +67,6 @@ struct file_obj {
 	int place;	/* number that it gets in builders, 0: none */
 	bool creating;	/* to find cycles */
 	bool needed;	/* somebody uses it */
-	bool late;	/* set by load(): as if its kind were late */
 	bool in_flight; /* nobody has a descriptor of it: it only waits in queues */
 	bool inherited; /* given by the caller (--inherit-fd) instead of created */
 	bool late; /* link(): this one is made when all tasks are born, as kinds that are late */

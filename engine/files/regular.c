@@ -203,8 +203,6 @@ static int load(struct restore *r, struct file_obj *obj, struct err *err)
 	if (e->pos > INT64_MAX)
 		return err_image(err, "file %u: position %lu is out of range", obj->id,
 				 (long)e->pos);
-	/* what is opened there belongs to the process, which must have been born */
-	obj->late = strncmp(e->name, "/proc/", 6) == 0 && e->name[6] >= '0' && e->name[6] <= '9';
 	return 0;
 }
 

@@ -393,11 +393,6 @@ static int open_mapping(struct restore *r, struct mapping *m, struct err *err)
 	return fd < 0 ? fd : 0;
 }
 
-static bool is_late(const struct file_obj *obj)
-{
-	return obj->late || obj->kind->late;
-}
-
 /* Makes what can be made now; *ret_waiting is the number of files that a plugin wants to make
  * later, and *ret_made of those that were made. */
 static int create_round(struct restore *r, size_t *ret_waiting, size_t *ret_made, struct err *err)
@@ -449,10 +444,6 @@ int restore_files_create(struct restore *r, struct err *err)
 
 	if (n == 0)
 		n = create_all(r, err);
-
-	for (i = 0; i < f->n && n == 0; i++)
-		if (f->objs[i]->needed && !is_late(f->objs[i]))
-			n = files_need(r, f->objs[i], err);
 	vec_foreach (m, &f->mappings)
 		if (n == 0)
 			n = open_mapping(r, m, err);
