@@ -113,7 +113,8 @@ struct dump {
 	struct guardian *guardian;
 	struct cgroup_freezer *freezer;
 	struct plugins *plugins;
-	VEC(pid_t) begun; /* threads seized before the thaw, 0 when taken over */
+	VEC(pid_t) begun; /* threads that are being seized, 0 when taken over */
+	size_t begun_left;
 	uint32_t root_cg_set;
 	struct gadget_cache gadgets;
 	struct dump_times times;

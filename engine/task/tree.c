@@ -93,18 +93,49 @@ static struct dump_thread *thread_add(struct dump *d, struct dump_task *task, pi
 	return th;
 }
 
-/* True once for a thread that tree_seize_frozen() has seized already. */
-static bool was_begun(struct dump *d, pid_t tid)
+/* The place of a thread that was begun to be seized and not taken over yet, or NULL. */
+static pid_t *find_begun(struct dump *d, pid_t tid)
 {
 	pid_t *p;
 
-	vec_foreach (p, &d->begun) {
-		if (*p == tid) {
-			*p = 0;
-			return true;
-		}
+	vec_foreach (p, &d->begun)
+		if (*p == tid)
+			return p;
+	return NULL;
+}
+
+/* True once for a thread that was begun to be seized. */
+static bool take_begun(struct dump *d, pid_t tid)
+{
+	pid_t *p = find_begun(d, tid);
+
+	if (!p)
+		return false;
+	*p = 0;
+	if (--d->begun_left == 0)
+		d->begun.n = 0;
+	return true;
+}
+
+/*
+ * Begins to seize a thread, so that it stops while we look after others. One that has ended, or
+ * that cannot be seized, is met again when it is its turn.
+ */
+static int begin_thread(struct dump *d, pid_t pid, pid_t tid, struct err *err)
+{
+	struct tracee t = { .tid = tid, .tgid = pid };
+	pid_t *slot;
+	int r;
+
+	if (find_begun(d, tid))
+		return 0;
+	r = tracee_seize_begin(&t, false, err);
+	slot = r == 0 ? vec_add(&d->begun) : NULL;
+	if (slot) {
+		*slot = tid;
+		d->begun_left++;
 	}
-	return false;
+	return r < 0 ? r : 0;
 }
 
 /* Seizes one thread. Positive if it ended meanwhile (then it is not in the list). */
@@ -115,7 +146,7 @@ static int thread_stop(struct dump *d, struct dump_task *task, pid_t tid, struct
 
 	if (!th)
 		return err_nomem(err);
-	r = was_begun(d, tid) ? 0 : tracee_seize_begin(&th->t, false, err);
+	r = take_begun(d, tid) ? 0 : tracee_seize_begin(&th->t, false, err);
 	if (r == 0)
 		r = tracee_seize_wait(&th->t, err);
 	if (r == 0)
@@ -135,6 +166,24 @@ static int thread_stop(struct dump *d, struct dump_task *task, pid_t tid, struct
 		return r;
 	return tracee_choose_end_signal(&th->t, th->status.sig_cgt,
 					th->status.sig_pnd | th->status.shd_pnd, err);
+}
+
+static int begin_threads(struct dump *d, pid_t pid, struct err *err)
+{
+	cleanup_dir DIR *dir = NULL;
+	struct dirent *e;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	while (dir && (e = readdir(dir))) {
+		pid_t tid = atoi(e->d_name);
+		int r = tid > 0 ? begin_thread(d, pid, tid, err) : 0;
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 static bool has_thread(const struct dump_task *task, pid_t tid)
@@ -214,6 +263,9 @@ static int task_stop(struct dump *d, struct dump_task *task, struct err *err)
 				  "%s: its first thread has ended and others live on, which cannot "
 				  "be kept yet",
 				  dump_task_name(d, task));
+	/* most have one thread, which children_pass() has begun with */
+	if (st.num_threads > 1 && (r = begin_threads(d, task->pid, err)) < 0)
+		return err_wrap(err, r, "task %d", task->pid);
 	do {
 		r = threads_pass(d, task, &fresh, err);
 		if (r != 0)
@@ -362,6 +414,12 @@ static int children_pass(struct dump *d, struct dump_task *task, bool *ret_new, 
 			continue;
 		if (r < 0)
 			return err_sys(err, r, "reading /proc/%d/%s", task->pid, path);
+		for (i = 0; i < pids.n; i++) {
+			struct err ignored = ERR_INIT;
+
+			if (!task_find(d, pids.v[i]))
+				begin_thread(d, pids.v[i], pids.v[i], &ignored);
+		}
 		for (i = 0; i < pids.n && r >= 0; i++) {
 			if (task_find(d, pids.v[i]))
 				continue;
@@ -371,31 +429,6 @@ static int children_pass(struct dump *d, struct dump_task *task, bool *ret_new, 
 		vec_free(&pids);
 		if (r < 0)
 			return r;
-	}
-	return 0;
-}
-
-static int begin_threads(struct dump *d, pid_t pid, struct err *err)
-{
-	cleanup_dir DIR *dir = NULL;
-	struct dirent *e;
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	dir = opendir(path);
-	while (dir && (e = readdir(dir))) {
-		struct tracee t = { .tid = atoi(e->d_name), .tgid = pid };
-		pid_t *slot;
-		int r;
-
-		if (t.tid <= 0)
-			continue;
-		r = tracee_seize_begin(&t, false, err);
-		if (r < 0)
-			return r;
-		slot = r == 0 ? vec_add(&d->begun) : NULL;
-		if (slot)
-			*slot = t.tid;
 	}
 	return 0;
 }
