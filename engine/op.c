@@ -179,7 +179,6 @@ int op_refuse_options(const struct ckpt_options *opts, bool for_dump, struct err
 		{ "--lazy-pages", opts->lazy_pages },
 		{ "--stream", opts->stream },
 		{ "--unprivileged", opts->unprivileged },
-		{ "--file-validation buildid", opts->file_validation_buildid },
 		{ "--allow-uprobes", opts->allow_uprobes },
 	};
 	struct buf list = BUF_INIT;

@@ -40,6 +40,7 @@ struct making {
 	struct restore *r;
 	struct touched *touched;
 	struct missing *missing; /* the deepest first */
+	struct writable *writable;
 };
 
 static int note_times(struct making *m, const char *path, int dir, struct err *err)
@@ -105,6 +106,8 @@ static int open_parent(struct making *m, const char *path, const char **ret_leaf
 	if (dir < 0)
 		return err_sys(err, -errno, "opening directory '%s'", parent);
 	n = note_times(m, parent, dir, err);
+	if (n == 0)
+		n = ghost_writable(m->r, &m->writable, parent, dir, err);
 	return n < 0 ? n : take_fd(&dir);
 }
 
@@ -499,6 +502,10 @@ int ghost_make_all(struct restore *r, struct err *err)
 		}
 	tidy_up(&m);
 	vec_free(&dirs);
+	if (ghost_writable_undo(m.writable, &later) < 0 && n == 0) {
+		*err = later;
+		n = later.code;
+	}
 	return n;
 }
 

@@ -84,6 +84,17 @@ struct restore_ghosts {
 	struct restore_ghost *first;
 };
 
+/* A mount that can be written while ghosts are made. */
+struct writable {
+	struct writable *next;
+	char *path;
+};
+
+/* Makes the mount of a directory writable if it is not. ghost_writable_undo() takes that back. */
+int ghost_writable(struct restore *r, struct writable **list, const char *path, int dir,
+		   struct err *err);
+int ghost_writable_undo(struct writable *list, struct err *err);
+
 /* Writes the contents of the image into a new, empty file. */
 int ghost_fill(struct restore_ghost *g, int fd, struct err *err);
 

@@ -20,6 +20,7 @@
 #include "engine/base/cleanup.h"
 #include "engine/core/dump.h"
 #include "engine/core/restore.h"
+#include "engine/files/build-id.h"
 #include "engine/files/ghost.h"
 #include "engine/files/procfs.h"
 #include "mounts/mounts.h"
@@ -142,6 +143,27 @@ static int resolve(struct dump *d, struct file_ref *ref, RegFileEntry *e, struct
 	return KIND_UNSUPPORTED;
 }
 
+/* With --file-validation buildid. */
+static int capture_build_id(struct dump *d, const struct file_ref *ref, RegFileEntry *e,
+			    struct err *err)
+{
+	cleanup_fd int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	uint8_t id[BUILD_ID_MAX];
+	int n = build_id_read(proc, ref->lfd, id);
+	size_t words = n > 0 ? ((size_t)n + 3) / 4 : 0;
+
+	if (n < 0)
+		return err_sys(err, n, "reading the build ID of '%s'", ref->facts.link);
+	if (!words)
+		return 0;
+	e->build_id = arena_alloc(&d->arena, words * sizeof(*e->build_id));
+	if (!e->build_id)
+		return err_nomem(err);
+	memcpy(e->build_id, id, (size_t)n);
+	e->n_build_id = words;
+	return 0;
+}
+
 static int capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err *err)
 {
 	RegFileEntry *e = arena_alloc(&d->arena, sizeof(*e));
@@ -165,6 +187,8 @@ static int capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct e
 	r = files_capture_fown(d, ref, &e->fown, err);
 	if (r < 0)
 		return r;
+	if (d->opts->file_validation_buildid && e->has_size && capture_build_id(d, ref, e, err) < 0)
+		return err->code;
 	external = ref->fd >= 0 ? external_name(d, ref) : NULL;
 	if (external) {
 		e->name = (char *)external;
@@ -200,13 +224,31 @@ static int load(struct restore *r, struct file_obj *obj, struct err *err)
 		return err_image(err, "file %u has no path", obj->id);
 	if (!(e->has_ext && e->ext) && !regular_path_is_sane(e->name))
 		return err_image(err, "file %u: '%s' is not an absolute path", obj->id, e->name);
+	if (e->n_build_id > BUILD_ID_MAX / 4)
+		return err_image(err, "file %u: a build ID of %zu words", obj->id, e->n_build_id);
 	if (e->pos > INT64_MAX)
 		return err_image(err, "file %u: position %lu is out of range", obj->id,
 				 (long)e->pos);
 	return 0;
 }
 
-static int check_same(const struct file_obj *obj, int fd, struct err *err)
+static int check_build_id(struct restore *r, const RegFileEntry *e, int fd, struct err *err)
+{
+	uint8_t id[BUILD_ID_MAX] = { 0 };
+	int n = build_id_read(r->proc_fd, fd, id);
+
+	if (n < 0)
+		return err_sys(err, n, "reading the build ID of '%s'", e->name);
+	if (((size_t)n + 3) / 4 == e->n_build_id && memcmp(id, e->build_id, e->n_build_id * 4) == 0)
+		return 0;
+	err_new(err, ERR_ENVIRONMENT, -ESTALE, "'%s' has another build ID than at the dump",
+		e->name);
+	err_hint(err, "put back the file as it was at the dump");
+	return -ESTALE;
+}
+
+/* The file that the path leads to must be the one of the dump, as far as that can be told. */
+static int check_same(struct restore *r, const struct file_obj *obj, int fd, struct err *err)
 {
 	const RegFileEntry *e = obj->entry->reg;
 	struct stat st;
@@ -216,6 +258,13 @@ static int check_same(const struct file_obj *obj, int fd, struct err *err)
 	if (e->has_mode && (st.st_mode & S_IFMT) != (e->mode & S_IFMT))
 		return err_new(err, ERR_ENVIRONMENT, -ESTALE,
 			       "'%s' is of another type than at the dump", e->name);
+	if (e->has_mode && st.st_mode != e->mode && !r->opts->skip_file_rwx_check) {
+		err_new(err, ERR_ENVIRONMENT, -ESTALE,
+			"'%s' has mode 0%o now, and had 0%o at the dump", e->name,
+			st.st_mode & 07777, e->mode & 07777);
+		err_hint(err, "--skip-file-rwx-check takes it as it is");
+		return -ESTALE;
+	}
 	if (e->has_size && S_ISREG(st.st_mode) && (uint64_t)st.st_size != e->size) {
 		err_new(err, ERR_ENVIRONMENT, -ESTALE,
 			"'%s' has %ld bytes now, and had %lu at the dump", e->name,
@@ -223,7 +272,9 @@ static int check_same(const struct file_obj *obj, int fd, struct err *err)
 		err_hint(err, "put back the file as it was at the dump");
 		return -ESTALE;
 	}
-	return 0;
+	return r->opts->file_validation_buildid && e->n_build_id && S_ISREG(st.st_mode)
+		       ? check_build_id(r, e, fd, err)
+		       : 0;
 }
 
 int regular_open(struct restore *r, struct file_obj *obj, int flags, struct err *err)
@@ -239,7 +290,7 @@ int regular_open(struct restore *r, struct file_obj *obj, int flags, struct err 
 	fd = open(path, flags | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
 		return err_sys(err, -errno, "opening '%s'", path);
-	if (check_same(obj, fd, err) < 0)
+	if (check_same(r, obj, fd, err) < 0)
 		return err->code;
 	return take_fd(&fd);
 }
