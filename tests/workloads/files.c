@@ -372,21 +372,29 @@ static int locks_verify(void)
 static struct {
 	int child_status, own_maps;
 	pid_t child;
+	struct station *station;
 } proc_file;
+
+static int proc_file_child_verify(void *arg)
+{
+	return WL_OK;
+}
 
 static void proc_file_child(void *arg)
 {
-	for (;;)
-		pause();
+	station_serve(proc_file.station, proc_file_child_verify, NULL);
 }
 
 static int proc_file_setup(void)
 {
 	char path[40];
 
-	proc_file.child = child_start(proc_file_child, NULL);
+	proc_file.station = stations_new(1);
+	proc_file.child = proc_file.station ? child_start(proc_file_child, NULL) : -1;
 	if (proc_file.child < 0)
 		return fail_errno("fork");
+	if (station_ask(proc_file.station, "child") != WL_OK)
+		return WL_FAIL;
 	snprintf(path, sizeof(path), "/proc/%d/status", proc_file.child);
 	proc_file.child_status = open(path, O_RDONLY | O_CLOEXEC);
 	proc_file.own_maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
