@@ -73,5 +73,5 @@ int rseq_finish(struct restore_thread *th, struct err *err) __attribute__((warn_
  * Takes back the registration that libc made for the engine and that a builder has inherited: the
  * kernel writes to that area at every preemption, and kills a task in which it is gone.
  */
-int rseq_forget(struct restore_thread *th, const struct scratch *s, struct err *err)
+int rseq_forget(struct restore_thread *th, struct program *p, struct err *err)
 	__attribute__((warn_unused_result));

@@ -14,18 +14,6 @@
 #include "engine/tracee/guardian.h"
 #include "proto/core.pb-c.h"
 
-static int seize_leader(struct restore *r, struct restore_task *task, struct err *err)
-{
-	struct restore_thread *th = task->threads.v[0];
-	int n;
-
-	revive_ids(th, task->pid);
-	n = tracee_seize(&th->t, true, err);
-	if (n == TRACEE_IS_GONE)
-		n = err_new(err, ERR_ENVIRONMENT, -ESRCH, "it was killed while it was built");
-	return n == 0 ? revive_end_signal(th, err) : n;
-}
-
 int revive_suspend_seccomp(struct restore_thread *th, struct err *err)
 {
 	if (tracee_suspend_seccomp(&th->t) == 0)
@@ -33,32 +21,6 @@ int revive_suspend_seccomp(struct restore_thread *th, struct err *err)
 	err_new(err, ERR_ENVIRONMENT, -EPERM, "its seccomp filters cannot be suspended");
 	err_hint(err, "this needs CAP_SYS_ADMIN, and an engine without a filter of its own");
 	return -EPERM;
-}
-
-static int put_attrs(struct restore *r, struct restore_thread *th, const struct scratch *s,
-		     struct err *err)
-{
-	const struct task_attr *const *a;
-	struct program p = { 0 };
-	int n = 0;
-
-	if (th->core->thread_core->has_seccomp_mode)
-		n = revive_suspend_seccomp(th, err);
-	if (n < 0)
-		return n;
-	for (a = task_attrs; *a; a++)
-		if ((*a)->put && (th->leader || (*a)->per_thread))
-			(*a)->put(r, th, &p);
-	if (p.steps.n)
-		n = program_run(&th->t, s, &p, NULL, NULL, err);
-	program_done(&p);
-	for (a = task_attrs; *a && n == 0; a++)
-		if ((*a)->finish && (th->leader || (*a)->per_thread)) {
-			n = (*a)->finish(r, th, err);
-			if (n < 0)
-				err_wrap(err, n, "%s", (*a)->name);
-		}
-	return n < 0 ? err_wrap(err, n, "thread %d", th->ns_tid) : 0;
 }
 
 static int set_registers(struct restore_thread *th, struct err *err)
@@ -89,58 +51,347 @@ static struct scratch scratch_of(const struct restore *r)
 				 .data_len = r->scratch_len };
 }
 
-static int begin(struct restore *r, struct restore_task *task, struct err *err)
-{
-	struct restore_thread *leader = task->threads.v[0];
-	struct scratch s = scratch_of(r);
-	int n = seize_leader(r, task, err);
+/*
+ * Every step is begun in all tasks before the first is waited for: they run at the same time, on as
+ * many processors as there are.
+ */
+struct crowd {
+	struct restore_task **v; /* those that are alive */
+	size_t n;
+	VEC(struct program_job) jobs;
+	VEC(struct restore_thread *) threads; /* of each job */
+};
 
-	if (n == 0)
-		n = rseq_forget(leader, &s, err);
-	if (n == 0)
-		n = program_run(&leader->t, &s, &task->prog_mm, NULL, NULL, err);
-	return n < 0 ? err_wrap(err, n, "%s", restore_task_name(r, task)) : 0;
+static int add_job(struct crowd *c, struct restore_thread *th, const struct scratch *s,
+		   struct program *p, struct err *err)
+{
+	struct program_job *j = vec_add(&c->jobs);
+	struct restore_thread **slot = vec_add(&c->threads);
+
+	if (!j || !slot)
+		return err_nomem(err);
+	*slot = th;
+	*j = (struct program_job){ .t = &th->t, .s = *s, .p = p };
+	return 0;
 }
 
-static int revive(struct restore *r, struct restore_task *task, struct err *err)
+static int run_jobs(struct restore *r, struct crowd *c, struct err *err)
 {
-	struct restore_thread *leader = task->threads.v[0];
-	struct scratch s = scratch_of(r), whole = s;
+	int n = programs_run(c->jobs.v, c->jobs.n, err);
 	size_t i;
-	int n = program_run(&leader->t, &s, &task->prog_filled, NULL, NULL, err);
+
+	for (i = 0; n < 0 && i < c->jobs.n; i++) {
+		if (c->jobs.v[i].result == 0)
+			continue;
+		err_wrap(err, n, "%s: thread %d", restore_task_name(r, c->threads.v[i]->task),
+			 c->threads.v[i]->ns_tid);
+		break;
+	}
+	return n;
+}
+
+static int seize_all(struct restore *r, struct crowd *c, struct err *err)
+{
+	size_t i;
+	int n = 0;
+
+	for (i = 0; i < c->n && n == 0; i++) {
+		struct restore_thread *th = c->v[i]->threads.v[0];
+
+		revive_ids(th, c->v[i]->pid);
+		n = tracee_seize_begin(&th->t, true, err);
+	}
+	for (i = 0; i < c->n && n == 0; i++) {
+		struct restore_thread *th = c->v[i]->threads.v[0];
+
+		n = tracee_seize_wait(&th->t, err);
+		if (n == 0)
+			n = revive_end_signal(th, err);
+		if (n < 0)
+			err_wrap(err, n, "%s", restore_task_name(r, c->v[i]));
+	}
+	if (n == TRACEE_IS_GONE)
+		n = err_new(err, ERR_ENVIRONMENT, -ESRCH,
+			    "a builder was killed while it was built");
+	return n;
+}
+
+static bool anybody(const struct restore_task *task)
+{
+	return true;
+}
+
+/* Of those who share a descriptor table the last one closes what is ours, when all are through. */
+static bool closes_for_others(const struct restore_task *task)
+{
+	return task->files.last && !task->files.first;
+}
+
+static bool closes_for_itself(const struct restore_task *task)
+{
+	return !closes_for_others(task);
+}
+
+/* One program of the leader of each task. */
+static int run_leaders(struct restore *r, struct crowd *c,
+		       struct program *(*program_of)(struct restore_task *task),
+		       bool (*is)(const struct restore_task *task), struct err *err)
+{
+	struct scratch s = scratch_of(r);
+	size_t i;
+	int n = 0;
+
+	c->jobs.n = c->threads.n = 0;
+	for (i = 0; i < c->n && n == 0; i++)
+		if (is(c->v[i]))
+			n = add_job(c, c->v[i]->threads.v[0], &s, program_of(c->v[i]), err);
+	return n == 0 ? run_jobs(r, c, err) : n;
+}
+
+static struct program *mm_of(struct restore_task *task)
+{
+	return &task->prog_mm;
+}
+
+static struct program *filled_of(struct restore_task *task)
+{
+	return &task->prog_filled;
+}
+
+static int forget_rseq(struct restore *r, struct crowd *c, struct err *err)
+{
+	struct program *list = calloc(c->n, sizeof(*list));
+	struct scratch s = scratch_of(r);
+	size_t i;
+	int n = list ? 0 : err_nomem(err);
+
+	c->jobs.n = c->threads.n = 0;
+	for (i = 0; i < c->n && n == 0; i++) {
+		n = rseq_forget(c->v[i]->threads.v[0], &list[i], err);
+		if (n == 0 && list[i].steps.n)
+			n = add_job(c, c->v[i]->threads.v[0], &s, &list[i], err);
+	}
+	if (n == 0)
+		n = run_jobs(r, c, err);
+	for (i = 0; list && i < c->n; i++)
+		program_done(&list[i]);
+	free(list);
+	return n;
+}
+
+static int make_all_threads(struct restore *r, struct crowd *c, struct err *err)
+{
+	struct scratch s = scratch_of(r);
+	size_t i;
+	int n = 0;
+
+	for (i = 0; i < c->n && n == 0; i++) {
+		n = mem_check_result(r, c->v[i], err);
+		if (n == 0)
+			n = threads_make(r, c->v[i], &s, err);
+		if (n < 0)
+			err_wrap(err, n, "%s", restore_task_name(r, c->v[i]));
+	}
+	return n;
+}
+
+/* ---- attributes ---- */
+
+static int put_attrs(struct restore *r, struct restore_thread *th, struct program *p,
+		     struct err *err)
+{
+	const struct task_attr *const *a;
+	int n = 0;
+
+	if (th->core->thread_core->has_seccomp_mode)
+		n = revive_suspend_seccomp(th, err);
+	for (a = task_attrs; *a && n == 0; a++)
+		if ((*a)->put && (th->leader || (*a)->per_thread))
+			(*a)->put(r, th, p);
+	return n;
+}
+
+static int finish_attrs(struct restore *r, struct restore_thread *th, struct err *err)
+{
+	const struct task_attr *const *a;
+	int n = 0;
+
+	for (a = task_attrs; *a && n == 0; a++) {
+		if (!(*a)->finish || (!th->leader && !(*a)->per_thread))
+			continue;
+		n = (*a)->finish(r, th, err);
+		if (n < 0)
+			err_wrap(err, n, "%s: thread %d: %s", restore_task_name(r, th->task),
+				 th->ns_tid, (*a)->name);
+	}
+	return n;
+}
+
+/*
+ * Threads that set their attributes at the same time: each needs a part of the scratch area for its
+ * program, and a program that is bigger than that gets a round of its own.
+ */
+enum { PARTS = 16 };
+
+/* The threads of each task from *next on that fit; the leader comes alone, and last. */
+static int add_attr_jobs(struct restore *r, struct crowd *c, struct restore_task *task,
+			 size_t *next, struct program *programs, struct err *err)
+{
+	struct scratch s = scratch_of(r);
+	size_t left = s.data_len, part = s.data_len / PARTS & ~63ull;
+	int n = 0;
+
+	while (*next > 0 && n == 0) {
+		struct restore_thread *th = task->threads.v[*next - 1];
+		struct program *p = &programs[*next - 1];
+		size_t need;
+
+		if (th->leader && left < s.data_len)
+			break;
+		if (!p->steps.n && !p->broken)
+			n = put_attrs(r, th, p, err);
+		need = program_size(p) > part ? s.data_len : part;
+		if (n < 0 || need > left)
+			break;
+		left -= need;
+		n = add_job(c, th, &s, p, err);
+		if (n == 0) {
+			struct program_job *j = &c->jobs.v[c->jobs.n - 1];
+
+			j->s.data += left;
+			j->s.data_len = need;
+			--*next;
+		}
+		if (th->leader)
+			break;
+	}
+	return n;
+}
+
+struct attrs_left {
+	size_t next; /* threads whose attributes are not set yet */
+	struct program *programs;
+};
+
+static int attrs_round(struct restore *r, struct crowd *c, struct attrs_left *all, struct err *err)
+{
+	size_t i;
+	int n = 0;
+
+	c->jobs.n = c->threads.n = 0;
+	for (i = 0; i < c->n && n == 0; i++)
+		n = add_attr_jobs(r, c, c->v[i], &all[i].next, all[i].programs, err);
+	if (n == 0)
+		n = run_jobs(r, c, err);
+	for (i = 0; i < c->jobs.n && n == 0; i++) {
+		n = finish_attrs(r, c->threads.v[i], err);
+		program_done(c->jobs.v[i].p);
+	}
+	return n;
+}
+
+/* The leader last: a change of a thread's credentials resets what belongs to the process. */
+static int set_attrs(struct restore *r, struct crowd *c, struct err *err)
+{
+	struct attrs_left *all = calloc(c->n, sizeof(*all));
+	size_t i, k;
+	int n = all ? 0 : err_nomem(err);
+
+	for (i = 0; i < c->n && n == 0; i++) {
+		all[i].next = c->v[i]->threads.n;
+		all[i].programs = calloc(all[i].next, sizeof(struct program));
+		if (!all[i].programs)
+			n = err_nomem(err);
+	}
+	do {
+		if (n == 0)
+			n = attrs_round(r, c, all, err);
+	} while (n == 0 && c->jobs.n);
+	for (i = 0; all && i < c->n; i++) {
+		for (k = 0; all[i].programs && k < c->v[i]->threads.n; k++)
+			program_done(&all[i].programs[k]);
+		free(all[i].programs);
+	}
+	free(all);
+	return n;
+}
+
+/* ---- the end ---- */
+
+static int unmap_scratch(struct restore *r, struct crowd *c, struct err *err)
+{
+	struct tracee **list = calloc(c->n, sizeof(struct tracee *));
+	struct scratch whole = scratch_of(r);
+	size_t i;
+	int n;
+
+	if (!list)
+		return err_nomem(err);
+	whole.data_len += SCRATCH_RESERVE;
+	for (i = 0; i < c->n; i++)
+		list[i] = &c->v[i]->threads.v[0]->t;
+	n = scratch_unmap_last(list, c->n, &whole, err);
+	free(list);
+	return n;
+}
+
+static int set_all_registers(struct restore *r, struct crowd *c, struct err *err)
+{
+	struct restore_thread **th;
+	size_t i;
+	int n = 0;
+
+	for (i = 0; i < c->n; i++) {
+		vec_foreach (th, &c->v[i]->threads) {
+			n = set_registers(*th, err);
+			if (n == 0)
+				n = rseq_finish(*th, err);
+			if (n < 0)
+				return err_wrap(err, n, "%s", restore_task_name(r, c->v[i]));
+		}
+	}
+	return 0;
+}
+
+static int revive(struct restore *r, struct crowd *c, struct err *err)
+{
+	int n = seize_all(r, c, err);
 
 	if (n == 0)
-		n = mem_check_result(r, task, err);
+		n = forget_rseq(r, c, err);
 	if (n == 0)
-		n = threads_make(r, task, &s, err);
-	/* the leader last: a change of a thread's credentials resets what belongs to the process */
-	for (i = task->threads.n; i-- > 0 && n == 0;)
-		n = put_attrs(r, task->threads.v[i], &s, err);
-	whole.data_len += SCRATCH_RESERVE;
+		n = run_leaders(r, c, mm_of, anybody, err);
 	if (n == 0)
-		n = scratch_unmap_last(&leader->t, &whole, err);
-	for (i = 0; i < task->threads.n && n == 0; i++) {
-		n = set_registers(task->threads.v[i], err);
-		if (n == 0)
-			n = rseq_finish(task->threads.v[i], err);
-	}
-	return n < 0 ? err_wrap(err, n, "%s", restore_task_name(r, task)) : 0;
+		n = mem_fill(r, err);
+	if (n == 0)
+		n = run_leaders(r, c, filled_of, closes_for_itself, err);
+	if (n == 0)
+		n = run_leaders(r, c, filled_of, closes_for_others, err);
+	if (n == 0)
+		n = make_all_threads(r, c, err);
+	if (n == 0)
+		n = set_attrs(r, c, err);
+	if (n == 0)
+		n = unmap_scratch(r, c, err);
+	return n == 0 ? set_all_registers(r, c, err) : n;
 }
 
 int tree_revive(struct restore *r, struct err *err)
 {
+	struct crowd c = { .v = calloc(r->tasks.n, sizeof(struct restore_task *)) };
 	struct restore_task **t;
-	int n = 0;
+	int n;
 
+	if (!c.v)
+		return err_nomem(err);
 	device_take_offsets(r);
 	vec_foreach (t, &r->tasks)
-		if (!(*t)->dead && n == 0)
-			n = begin(r, *t, err);
-	if (n == 0)
-		n = mem_fill(r, err);
-	vec_foreach (t, &r->tasks)
-		if (!(*t)->dead && n == 0)
-			n = revive(r, *t, err);
+		if (!(*t)->dead)
+			c.v[c.n++] = *t;
+	n = revive(r, &c, err);
+	vec_free(&c.jobs);
+	vec_free(&c.threads);
+	free(c.v);
 	return n;
 }
 

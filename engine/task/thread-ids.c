@@ -172,21 +172,17 @@ static int capture_rseq(struct dump *d, struct dump_thread *th, const struct pro
 	return 0;
 }
 
-int rseq_forget(struct restore_thread *th, const struct scratch *s, struct err *err)
+int rseq_forget(struct restore_thread *th, struct program *p, struct err *err)
 {
 	struct rseq_config c = { 0 };
-	struct program p = { 0 };
-	int n;
 
 	if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, th->t.tid, sizeof(c), &c) < 0)
 		return err_sys(err, -errno, "reading the rseq registration of a builder");
-	if (!c.addr)
-		return 0;
-	prog_syscall(&p, "unregistering restartable sequences", PROG_STOP, SYS_rseq, PN(c.addr),
-		     PN(c.size), PN(1 /* RSEQ_FLAG_UNREGISTER */), PN(c.signature));
-	n = program_run(&th->t, s, &p, NULL, NULL, err);
-	program_done(&p);
-	return n;
+	if (c.addr)
+		prog_syscall(p, "unregistering restartable sequences", PROG_STOP, SYS_rseq,
+			     PN(c.addr), PN(c.size), PN(1 /* RSEQ_FLAG_UNREGISTER */),
+			     PN(c.signature));
+	return 0;
 }
 
 static void put_rseq(struct restore *r, struct restore_thread *th, struct program *p)

@@ -466,39 +466,60 @@ int scratch_unmap(struct scratch_job *jobs, size_t n, struct err *err)
 	return r;
 }
 
-int scratch_unmap_last(struct tracee *t, struct scratch *s, struct err *err)
+static int last_call_begin(struct tracee *t, const struct scratch *s, struct arch_context *c,
+			   struct err *err)
 {
-	cleanup_free struct arch_context *c = arch_context_new();
 	struct arch_step step = { .nr = SYS_munmap,
 				  .args = { s->code, s->code_len + s->data_len } };
-	int stops = 0, r;
+	int r;
 
-	if (!c)
-		return err_nomem(err);
 	arch_call_regs(t->ctx, s->code + arch_loop_syscall_offset(), 0, &step, c);
 	r = arch_regs_set(t->tid, c);
-	if (r < 0)
-		return err_sys(err, r, "preparing the last call of thread %d", t->tid);
-	while (stops < 2) {
-		struct stop st;
+	if (r == 0 && ptrace(PTRACE_SYSCALL, t->tid, NULL, NULL) < 0)
+		r = -errno;
+	return r < 0 ? err_sys(err, r, "preparing the last call of thread %d", t->tid) : 0;
+}
 
-		if (ptrace(PTRACE_SYSCALL, t->tid, NULL, NULL) < 0)
-			return err_sys(err, -errno, "making the last call in thread %d", t->tid);
-		r = tracee_wait(t, &st, err);
+/* To the entry of the call, or from there to its exit. */
+static int last_call_wait(struct tracee *t, bool is_exit, struct err *err)
+{
+	for (;;) {
+		struct stop st;
+		int r = tracee_wait(t, &st, err);
+
 		if (r < 0)
 			return r;
 		if (st.what == STOP_GONE)
 			return err_new(err, ERR_BUSY, -ESRCH, "thread %d died", t->tid);
-		if (st.what == STOP_SYSCALL)
-			stops++;
-		else if (st.what == STOP_SIGNAL && st.sig == SIGSTOP)
+		if (st.what == STOP_SIGNAL && st.sig == SIGSTOP)
 			t->stop_arrived = true;
+		if (st.what == STOP_SYSCALL && is_exit)
+			return 0;
+		if (ptrace(PTRACE_SYSCALL, t->tid, NULL, NULL) < 0)
+			return err_sys(err, -errno, "making the last call in thread %d", t->tid);
+		if (st.what == STOP_SYSCALL)
+			return 0;
 	}
-	r = arch_context_get(t->tid, c);
-	if (r == 0)
-		r = (int)arch_context_result(c);
-	if (r < 0)
-		return err_sys(err, r, "unmapping the scratch area of task %d", t->tgid);
-	*s = (struct scratch){ 0 };
-	return 0;
+}
+
+int scratch_unmap_last(struct tracee *const *v, size_t n, const struct scratch *s, struct err *err)
+{
+	cleanup_free struct arch_context *c = arch_context_new();
+	size_t i;
+	int r = c ? 0 : err_nomem(err);
+
+	for (i = 0; i < n && r == 0; i++)
+		r = last_call_begin(v[i], s, c, err);
+	for (i = 0; i < n && r == 0; i++)
+		r = last_call_wait(v[i], false, err);
+	for (i = 0; i < n && r == 0; i++) {
+		r = last_call_wait(v[i], true, err);
+		if (r == 0)
+			r = arch_context_get(v[i]->tid, c);
+		if (r == 0)
+			r = (int)arch_context_result(c);
+		if (r < 0 && !err->code)
+			err_sys(err, r, "unmapping the scratch area of task %d", v[i]->tgid);
+	}
+	return r;
 }

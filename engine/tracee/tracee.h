@@ -233,9 +233,9 @@ int programs_run(struct program_job *jobs, size_t n, struct err *err)
 	__attribute__((warn_unused_result));
 
 /*
- * The last call of a restore: takes the scratch mapping away with the loop's own instruction, under
- * PTRACE_SYSCALL, so that no instruction runs after it. The thread is then STOPPED with whatever
- * context is set next.
+ * The last call of a restore: takes the scratch mapping, the same in all of several tasks, away
+ * with the loop's own instruction, under PTRACE_SYSCALL, so that no instruction runs after it. The
+ * threads are then STOPPED with whatever context is set next.
  */
-int scratch_unmap_last(struct tracee *t, struct scratch *s, struct err *err)
+int scratch_unmap_last(struct tracee *const *v, size_t n, const struct scratch *s, struct err *err)
 	__attribute__((warn_unused_result));
