@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "engine/base/io.h"
 #include "engine/files/locks-priv.h"
 #include "proto/files.pb-c.h"
+#include "proto/memory.pb-c.h"
 
 static struct dump_locks *locks_of(struct dump *d)
 {
@@ -149,17 +151,34 @@ static int write_lock(struct dump *d, const struct dump_lock *l, struct err *err
 	return 0;
 }
 
-static bool is_mapped(const struct dump *d, const struct proc_lock *is)
+/* The area of a task that maps the file of a lock, or NULL. */
+static VmaEntry *area_of(const struct dump_task *task, const struct proc_lock *is)
+{
+	size_t i;
+
+	for (i = 0; i < task->vmas.n; i++) {
+		const struct proc_vma *v = &task->vmas.v[i];
+
+		if (v->ino == is->ino && v->dev_major == is->dev_major &&
+		    v->dev_minor == is->dev_minor && task->areas)
+			return &task->areas[i];
+	}
+	return NULL;
+}
+
+/* It belongs to the description that is mapped: who took it comes first. */
+static VmaEntry *find_area(const struct dump *d, const struct proc_lock *is)
 {
 	struct dump_task *const *t;
-	const struct proc_vma *v;
+	VmaEntry *found = NULL;
 
 	vec_foreach (t, &d->tasks)
-		vec_foreach (v, &(*t)->vmas)
-			if (v->ino == is->ino && v->dev_major == is->dev_major &&
-			    v->dev_minor == is->dev_minor)
-				return true;
-	return false;
+		if ((*t)->pid == is->pid)
+			found = area_of(*t, is);
+	vec_foreach (t, &d->tasks)
+		if (!found)
+			found = area_of(*t, is);
+	return found;
 }
 
 static bool is_noted(const struct dump *d, const struct proc_lock *is)
@@ -173,8 +192,35 @@ static bool is_noted(const struct dump *d, const struct proc_lock *is)
 	return false;
 }
 
-/* A lock lives on with a mapping after its last descriptor was closed. */
-static int refuse_hidden(struct dump *d, struct err *err)
+/*
+ * A lock lives on with a mapping after its last descriptor was closed (Java's virtual machine has
+ * one). The format knows locks of descriptors alone, so it goes with the area; it is nobody else's
+ * business and needs no option.
+ */
+static void note_hidden(struct dump *d, const struct proc_lock *is)
+{
+	VmaEntry *e;
+
+	if (is->blocked || is->kind == PROC_LOCK_POSIX || is->pid <= 0 || !in_tree(d, is->pid) ||
+	    is_noted(d, is))
+		return;
+	e = find_area(d, is);
+	if (!e)
+		return;
+	if (is->kind != PROC_LOCK_FLOCK || e->has_flock) {
+		dump_refuse(
+			d, NULL,
+			"task %d: a lock on a mapped file (inode %lu) that it has no descriptor "
+			"of any more",
+			is->pid, (unsigned long)is->ino);
+		return;
+	}
+	e->has_flock = true;
+	e->flock = is->type == F_WRLCK ? LOCK_EX : LOCK_SH;
+	return;
+}
+
+static int note_all_hidden(struct dump *d, struct err *err)
 {
 	cleanup_buf struct buf b = BUF_INIT;
 	struct proc_cursor c;
@@ -185,19 +231,14 @@ static int refuse_hidden(struct dump *d, struct err *err)
 		return err_sys(err, n, "reading '/proc/locks'");
 	c = proc_cursor(b.data, b.len);
 	while ((n = proc_locks_next(&c, &is)) > 0)
-		if (!is.blocked && is.kind != PROC_LOCK_POSIX && is.pid > 0 && in_tree(d, is.pid) &&
-		    !is_noted(d, &is) && is_mapped(d, &is))
-			dump_refuse(d, NULL,
-				    "task %d: a lock on a mapped file (inode %lu) that it has no "
-				    "descriptor of any more",
-				    is.pid, (unsigned long)is.ino);
+		note_hidden(d, &is);
 	return n < 0 ? err_sys(err, n, "understanding '/proc/locks'") : 0;
 }
 
 int locks_write(struct dump *d, struct err *err)
 {
 	const struct dump_lock *l, *last = NULL;
-	int r = refuse_hidden(d, err);
+	int r = note_all_hidden(d, err);
 
 	for (l = d->locks ? d->locks->first : NULL; l && r == 0; last = l, l = l->next) {
 		if (d->opts->file_locks)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -35,6 +36,7 @@ enum { DIRECTORY_FLAGS = O_PATH | O_DIRECTORY };
 struct mapping {
 	struct file_obj *obj;
 	int flags, fd;
+	int lock; /* LOCK_SH or LOCK_EX to be taken, or 0 */
 };
 
 struct restore_files {
@@ -279,10 +281,19 @@ int restore_files_need_mapping(struct restore *r, uint32_t id, int flags, struct
 	m = vec_add(&r->files->mappings);
 	if (!m)
 		return err_nomem(err);
-	*m = (struct mapping){ obj, flags, -EBADF };
+	*m = (struct mapping){ obj, flags, -EBADF, 0 };
 	if (obj->kind != &kind_regular)
 		obj->needed = true;
 	return 0;
+}
+
+void restore_files_lock_mapping(struct restore *r, uint32_t id, int flags, int lock)
+{
+	struct mapping *m;
+
+	vec_foreach (m, &r->files->mappings)
+		if (m->obj->id == id && m->flags == flags)
+			m->lock = lock;
 }
 
 int restore_files_mapping_fd(const struct restore *r, uint32_t id, int flags)
@@ -389,6 +400,13 @@ static int open_mapping(struct restore *r, struct mapping *m, struct err *err)
 	fd = m->obj->kind->open_mapping(r, m->obj, m->flags, err);
 	if (fd < 0)
 		return err_wrap(err, fd, "mapped file %u", m->obj->id);
+	if (m->lock && flock(fd, m->lock | LOCK_NB) < 0) {
+		err_sys(err, -errno, "locking mapped file %u again", m->obj->id);
+		if (errno == EWOULDBLOCK)
+			err_hint(err, "another process has locked it meanwhile");
+		close(fd);
+		return err->code;
+	}
 	fd = move_to(fd, m->fd, err);
 	return fd < 0 ? fd : 0;
 }

@@ -23,6 +23,10 @@ int restore_files_link(struct restore *r, struct err *err) __attribute__((warn_u
 int restore_files_need_mapping(struct restore *r, uint32_t id, int flags, struct err *err)
 	__attribute__((warn_unused_result));
 
+/* A file that was needed for a mapping with these flags is locked when it is opened (LOCK_SH or
+ * LOCK_EX); the mapping keeps the lock. */
+void restore_files_lock_mapping(struct restore *r, uint32_t id, int flags, int lock);
+
 /* The number of its descriptor in builders; flags -1: whatever it was needed with. */
 int restore_files_mapping_fd(const struct restore *r, uint32_t id, int flags);
 

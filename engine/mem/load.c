@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 
 #include "engine/base/cleanup.h"
@@ -34,6 +35,19 @@ static int check_area(const VmaEntry *e, const VmaEntry *before, struct err *err
 	return attributes_check(e, err);
 }
 
+static int need_file(struct restore *r, const VmaEntry *e, struct err *err)
+{
+	bool writes = e->status & AREA_FILE_SHARED && e->prot & PROT_WRITE;
+	int flags = e->has_fdflags ? (int)e->fdflags : writes ? O_RDWR : O_RDONLY;
+	int n = restore_files_need_mapping(r, (uint32_t)e->shmid, flags, err);
+
+	if (n == 0 && e->has_flock && e->flock != LOCK_SH && e->flock != LOCK_EX)
+		return err_image(err, "flock %u is neither of the two kinds", e->flock);
+	if (n == 0 && e->has_flock)
+		restore_files_lock_mapping(r, (uint32_t)e->shmid, flags, (int)e->flock);
+	return n;
+}
+
 static int need_area(struct restore *r, struct restore_task *task, VmaEntry *e, struct err *err)
 {
 	uint64_t end;
@@ -44,12 +58,7 @@ static int need_area(struct restore *r, struct restore_task *task, VmaEntry *e, 
 		return device_need(r, task, e, err);
 
 	if (e->status & (AREA_FILE_PRIVATE | AREA_FILE_SHARED))
-		return restore_files_need_mapping(
-			r, (uint32_t)e->shmid,
-			e->has_fdflags					       ? (int)e->fdflags
-			: e->status & AREA_FILE_SHARED && e->prot & PROT_WRITE ? O_RDWR
-									       : O_RDONLY,
-			err);
+		return need_file(r, e, err);
 	if (e->status & AREA_SYSVIPC)
 		return sysv_check(r, e, err);
 	if (e->status & AREA_ANON_SHARED) {

@@ -316,6 +316,12 @@ static int locks_child_verify(void *arg)
 	    fl.l_len != 0)
 		return fail("the OFD lock is not held as it was");
 	close(fd);
+	if (!param("mapped", 0))
+		return WL_OK;
+	fd = open(path_in("locked-mapped"), O_RDWR | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+		return fail("the lock of the mapped file is not held");
+	close(fd);
 	return WL_OK;
 }
 
