@@ -41,7 +41,8 @@ struct inherited {
 static bool is_candidate(const struct restore_task *task, const VmaEntry *e)
 {
 	return !(e->flags & (MAP_SHARED | MAP_HUGETLB)) && e->flags & MAP_PRIVATE &&
-	       area_is_made(e) && !(e->status & AREA_SYSVIPC) && area_has_pages(task, e);
+	       area_is_made(e) && !(e->status & (AREA_SYSVIPC | AREA_PLUGIN)) &&
+	       area_has_pages(task, e);
 }
 
 static bool are_alike(const VmaEntry *a, const VmaEntry *b)
