@@ -31,16 +31,39 @@ static const struct component components[] = {
 
 #define N_COMPONENTS (sizeof(components) / sizeof(components[0]))
 
+/* eax and ebx of CPUID leaf 0xd. A virtual machine's monitor answers, which takes microseconds. */
+static uint64_t ask_processor(unsigned int sub)
+{
+	unsigned int a = 0, b = 0, c, d;
+
+	if (!__get_cpuid_count(0xd, sub, &a, &b, &c, &d))
+		a = b = 0;
+	return a | (uint64_t)b << 32;
+}
+
+/* The same, asked once: the answers of a processor never change. */
+static uint64_t leaf_0xd(unsigned int sub)
+{
+	static _Atomic uint64_t answers[16];
+	static _Atomic bool asked[16];
+
+	if (sub >= 16)
+		return 0;
+	if (!asked[sub]) {
+		answers[sub] = ask_processor(sub);
+		asked[sub] = true;
+	}
+	return answers[sub];
+}
+
 /* Offset and size of a component in the standard form; size 0 if this processor does not have it.
  */
 static unsigned int component_place(unsigned int bit, unsigned int *ret_offset)
 {
-	unsigned int size = 0, offset = 0, c = 0, d = 0;
+	uint64_t leaf = leaf_0xd(bit);
 
-	if (!__get_cpuid_count(0xd, bit, &size, &offset, &c, &d))
-		size = 0;
-	*ret_offset = offset;
-	return size;
+	*ret_offset = (unsigned int)(leaf >> 32);
+	return (unsigned int)leaf;
 }
 
 struct arch_context *arch_context_new(void)
@@ -50,13 +73,13 @@ struct arch_context *arch_context_new(void)
 
 void arch_context_template(struct arch_context *ctx)
 {
-	unsigned int size = 0, a, c, d, low, high = 0;
+	unsigned int size = (unsigned int)(leaf_0xd(0) >> 32), low, high = 0;
 	uint64_t features;
 
 	memset(ctx, 0, sizeof(*ctx));
 	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
 	features = low | (uint64_t)high << 32;
-	if (!__get_cpuid_count(0xd, 0, &a, &size, &c, &d) || size > sizeof(ctx->xstate))
+	if (!size || size > sizeof(ctx->xstate))
 		size = 512;
 	ctx->xstate_len = size;
 	memcpy(ctx->xstate + 464, &features, sizeof(features));
