@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "engine/task/load.h"
 #include "engine/task/attr.h"
 #include "engine/task/revive.h"
 #include "proto/core.pb-c.h"
@@ -157,5 +158,5 @@ int threads_make(struct restore *r, struct restore_task *task, const struct scra
 	/* a maker comes before those that it makes */
 	for (i = 0; i + 1 < task->threads.n && n == 0; i++)
 		n = make_those_of(r, task->threads.v[i], s, err);
-	return n;
+	return n == 0 ? threads_enter_cgroups(r, task, err) : n;
 }
