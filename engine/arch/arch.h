@@ -22,6 +22,7 @@
 struct arch_context {
 	struct user_regs_struct gp;
 	uint64_t sigmask;
+	uint32_t restarted; /* from arch_context_find_restarted(), else 0 */
 	uint32_t xstate_len;
 	uint8_t xstate[ARCH_XSTATE_MAX] __attribute__((aligned(64)));
 };
@@ -70,6 +71,16 @@ int arch_regs_set(pid_t tid, const struct arch_context *ctx);
  * is right.
  */
 void arch_context_settle(struct arch_context *ctx);
+
+/*
+ * A call that waits for some time and has been interrupted before is inside restart_syscall(2),
+ * which knows it by a block in the kernel only. If that is so, looks for its number in the text
+ * right before the instruction that made it, of len bytes that end at the instruction pointer.
+ * Without it the call can only fail with EINTR. arch_restart_text() is the length wanted, 0 if none
+ * is.
+ */
+size_t arch_restart_text(const struct arch_context *ctx);
+void arch_context_find_restarted(struct arch_context *ctx, const uint8_t *text, size_t len);
 
 /*
  * Some calls (epoll_wait, semop, sigtimedwait) fail with EINTR when the thread is merely stopped,

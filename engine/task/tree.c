@@ -138,6 +138,16 @@ static int begin_thread(struct dump *d, pid_t pid, pid_t tid, struct err *err)
 	return r < 0 ? r : 0;
 }
 
+static void find_restarted(struct tracee *t)
+{
+	uint8_t text[64];
+	size_t len = arch_restart_text(t->ctx);
+
+	if (len && len <= sizeof(text) &&
+	    tracee_read(t->tid, arch_context_ip(t->ctx) - len, text, len) == 0)
+		arch_context_find_restarted(t->ctx, text, len);
+}
+
 /* Seizes one thread. Positive if it ended meanwhile (then it is not in the list). */
 static int thread_stop(struct dump *d, struct dump_task *task, pid_t tid, struct err *err)
 {
@@ -161,6 +171,7 @@ static int thread_stop(struct dump *d, struct dump_task *task, pid_t tid, struct
 	/* Our stop made the call fail; with a signal on its way it would have failed anyway. */
 	if (!((th->status.sig_pnd | th->status.shd_pnd) & ~th->t.ctx->sigmask))
 		th->t.ctx_changed = arch_context_undo_interrupt(th->t.ctx);
+	find_restarted(&th->t);
 	r = rseq_leave_section(th, err);
 	if (r < 0)
 		return r;

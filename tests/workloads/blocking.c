@@ -15,6 +15,7 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -208,6 +209,8 @@ static struct workload_param sleeper_params[] = {
 	{ "epoll", 1, "a thread in epoll_wait(2)" },
 	{ "futex", 1, "threads in futex(2), with and without timeout" },
 	{ "pause", 1, "a thread in sigsuspend(2)" },
+	{ "paused", 0,
+	  "1: stops and continues itself when all sleep, so that the kernel restarts them" },
 	{ "sigwait", 1, "a thread in rt_sigtimedwait(2)" },
 	STRICT_PARAM,
 	{ 0 },
@@ -278,12 +281,34 @@ static bool wanted(const struct sleeper *s)
 	return param(s->param, 1) && (strict() || !s->strict);
 }
 
+/* A child stops its parent and lets it go on. */
+static int pause_all(void)
+{
+	const struct timespec moment = { 0, 20000000 };
+	pid_t pid, parent = getpid();
+	int status;
+
+	pid = fork();
+	if (pid == 0) {
+		nanosleep(&moment, NULL);
+		kill(parent, SIGSTOP);
+		nanosleep(&moment, NULL);
+		kill(parent, SIGCONT);
+		_exit(0);
+	}
+	if (pid < 0)
+		return fail_errno("fork");
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return WL_OK;
+}
+
 static int blocking_verify(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(sleepers); i++)
 		if (wanted(&sleepers[i]) && sleeper_verify(&sleepers[i]) != WL_OK)
 			return WL_FAIL;
-	return WL_OK;
+	return param("paused", 0) ? pause_all() : WL_OK;
 }
 
 static int blocking_setup(void)

@@ -47,6 +47,7 @@ int arch_context_get(pid_t tid, struct arch_context *ctx)
 	if (ptrace(PTRACE_GETREGSET, tid, NT_X86_XSTATE, &xs) < 0)
 		return -errno;
 	ctx->xstate_len = (uint32_t)xs.iov_len;
+	ctx->restarted = 0;
 	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof(ctx->sigmask), &ctx->sigmask) < 0)
 		return -errno;
 	return 0;
@@ -88,10 +89,13 @@ void arch_context_settle(struct arch_context *ctx)
 	if (arch_context_in_restart(ctx)) {
 		/*
 		 * restart_syscall itself cannot be made again, its restart block is gone: it fails
-		 * with EINTR, as it does after a handler. All others start again; a relative sleep
-		 * then sleeps its whole time.
+		 * with EINTR, as it does after a handler, unless it is known what it stands for.
+		 * All others start again; a relative sleep then sleeps its whole time.
 		 */
-		if (ctx->gp.orig_rax == SYS_restart_syscall) {
+		if (ctx->gp.orig_rax == SYS_restart_syscall && ctx->restarted) {
+			ctx->gp.rax = ctx->restarted;
+			ctx->gp.rip -= 2;
+		} else if (ctx->gp.orig_rax == SYS_restart_syscall) {
 			ctx->gp.rax = (unsigned long)-EINTR;
 		} else {
 			ctx->gp.rax = ctx->gp.orig_rax;
@@ -99,6 +103,36 @@ void arch_context_settle(struct arch_context *ctx)
 		}
 	}
 	ctx->gp.orig_rax = (unsigned long)-1;
+}
+
+enum { RESTART_TEXT = 32 };
+
+size_t arch_restart_text(const struct arch_context *ctx)
+{
+	return arch_context_in_restart(ctx) && ctx->gp.orig_rax == SYS_restart_syscall
+		       ? RESTART_TEXT
+		       : 0;
+}
+
+/* mov $number, %eax stands before syscall, with other arguments being loaded in between. */
+void arch_context_find_restarted(struct arch_context *ctx, const uint8_t *text, size_t len)
+{
+	static const uint32_t calls[] = { SYS_poll, SYS_nanosleep, SYS_futex, SYS_clock_nanosleep };
+	size_t i, at;
+
+	if (len < 7 || text[len - 2] != 0x0f || text[len - 1] != 0x05)
+		return;
+	for (at = len - 6; at-- > 0;) {
+		uint32_t number;
+
+		memcpy(&number, text + at + 1, sizeof(number));
+		for (i = 0; text[at] == 0xb8 && i < sizeof(calls) / sizeof(calls[0]); i++) {
+			if (number != calls[i])
+				continue;
+			ctx->restarted = number;
+			return;
+		}
+	}
 }
 
 bool arch_context_undo_interrupt(struct arch_context *ctx)

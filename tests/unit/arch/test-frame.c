@@ -76,6 +76,30 @@ TEST(epoll_wait_is_made_again_and_nanosleep_is_not)
 	free(c);
 }
 
+TEST(a_restarted_call_is_known_by_its_text)
+{
+	/* mov %rsp,%rsi; mov $0xe6,%eax; mov %r8d,%edi; syscall */
+	static const uint8_t sleep[] = { 0x48, 0x89, 0xe6, 0xb8, 0xe6, 0,   0,
+					 0,    0x44, 0x89, 0xc7, 0x0f, 0x05 };
+	/* read(2) is not restarted that way */
+	static const uint8_t other[] = { 0xb8, 0, 0, 0, 0, 0x0f, 0x05 };
+	struct arch_context *c = fresh();
+
+	c->restarted = 0;
+	c->gp.orig_rax = SYS_restart_syscall;
+	c->gp.rax = (unsigned long)-516;
+	c->gp.rip = 0x1002;
+	check(arch_restart_text(c) > 0);
+	arch_context_find_restarted(c, other, sizeof(other));
+	check_int(c->restarted, 0);
+	arch_context_find_restarted(c, sleep, sizeof(sleep));
+	check_int(c->restarted, SYS_clock_nanosleep);
+	arch_context_settle(c);
+	check_int((long)c->gp.rax, SYS_clock_nanosleep);
+	check_int((long)c->gp.rip, 0x1000);
+	free(c);
+}
+
 TEST(the_frame_fits_and_its_extended_state_is_aligned)
 {
 	struct arch_context *c = fresh();
