@@ -7,12 +7,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
@@ -235,16 +233,6 @@ static struct ghost_user *unnamed_user(const struct restore_ghost *g)
 	return NULL;
 }
 
-static int reopen(struct restore *r, int fd, int flags)
-{
-	char self[32];
-	int n;
-
-	snprintf(self, sizeof(self), "self/fd/%d", fd);
-	n = openat(r->proc_fd, self, flags | O_CLOEXEC | O_NOCTTY);
-	return n < 0 ? -errno : n;
-}
-
 static int make_unnamed(struct making *m, struct restore_ghost *g, struct ghost_user *u, int dir,
 			struct err *err)
 {
@@ -254,14 +242,14 @@ static int make_unnamed(struct making *m, struct restore_ghost *g, struct ghost_
 	u->fd = openat(dir, ".", (int)u->obj->entry->reg->flags | O_CLOEXEC, 0600);
 	if (u->fd < 0)
 		return err_sys(err, -errno, "making a file without a name");
-	fd = reopen(m->r, u->fd, O_RDWR);
+	fd = ghost_reopen(m->r, u->fd, O_RDWR);
 	if (fd < 0)
 		return err_sys(err, fd, "opening a file without a name");
 	n = ghost_fill(g, fd, err);
 	if (n == 0)
 		n = ghost_dress(g->entry, fd, "", err);
 	for (struct ghost_name *name = g->names; name && n == 0; name = name->next)
-		if ((name->fd = reopen(m->r, u->fd, O_PATH)) < 0)
+		if ((name->fd = ghost_reopen(m->r, u->fd, O_PATH)) < 0)
 			n = err_sys(err, name->fd, "opening a file without a name");
 	return n;
 }
@@ -507,94 +495,4 @@ int ghost_make_all(struct restore *r, struct err *err)
 		n = later.code;
 	}
 	return n;
-}
-
-static struct ghost_user *user_of(struct restore *r, const struct file_obj *obj,
-				  struct ghost_name **ret_name)
-{
-	const struct restore_ghost *g;
-	struct ghost_name *name;
-	struct ghost_user *u;
-
-	for (g = r->ghosts->first; g; g = g->next)
-		for (name = g->names; name; name = name->next)
-			for (u = name->users; u; u = u->next)
-				if (u->obj == obj) {
-					*ret_name = name;
-					return u;
-				}
-	return NULL;
-}
-
-int ghost_open(struct restore *r, const struct file_obj *obj, int flags, int *ret_fd,
-	       struct err *err)
-{
-	struct ghost_name *name = NULL;
-	struct ghost_user *u = user_of(r, obj, &name);
-	int fd;
-
-	if (!u)
-		return GHOST_NONE;
-	if (u->fd >= 0 && flags == (int)obj->entry->reg->flags) {
-		*ret_fd = take_fd(&u->fd);
-		return 0;
-	}
-	/* the way to it is a link itself */
-	flags &= ~O_NOFOLLOW;
-	if ((flags & O_TMPFILE) == O_TMPFILE)
-		flags &= ~O_TMPFILE;
-	fd = reopen(r, name->fd, flags);
-	if (fd < 0)
-		return err_sys(err, fd, "opening deleted '%s'", name->path);
-	*ret_fd = fd;
-	return 0;
-}
-
-void ghost_close_all(struct restore *r)
-{
-	struct restore_ghost *g;
-	struct ghost_name *name;
-	struct ghost_user *u;
-
-	for (g = r->ghosts->first; g; g = g->next)
-		for (name = g->names; name; name = name->next) {
-			for (u = name->users; u; u = u->next)
-				if (u->fd >= 0)
-					close(take_fd(&u->fd));
-			if (name->fd >= 0)
-				close(take_fd(&name->fd));
-		}
-}
-
-int ghost_keep_links(struct restore *r, int root, struct err *err)
-{
-	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-				.resolve = RESOLVE_IN_ROOT };
-	struct restore_ghost *g;
-
-	for (g = r->ghosts->first; g; g = g->next) {
-		char *parent = g->linked ? arena_strdup(&r->arena, g->linked) : NULL;
-
-		if (!g->linked)
-			continue;
-		if (!parent)
-			return err_nomem(err);
-		*strrchr(parent, '/') = '\0';
-		g->linked_dir = (int)syscall(SYS_openat2, root, parent[0] ? parent : "/", &how,
-					     sizeof(how));
-		if (g->linked_dir < 0)
-			return err_sys(err, -errno, "opening directory '%s'", parent);
-	}
-	return 0;
-}
-
-void ghost_remove_links(struct restore *r)
-{
-	struct restore_ghost *g;
-
-	for (g = r->ghosts->first; g; g = g->next)
-		if (g->linked && unlinkat(g->linked_dir, strrchr(g->linked, '/') + 1, 0) < 0 &&
-		    errno != ENOENT)
-			log_warn(r->log, "removing '%s', which the dump has made: %s", g->linked,
-				 strerrordesc_np(errno));
 }

@@ -260,3 +260,8 @@ void restore_files_put_locks(struct restore *r, struct restore_task *task, struc
 				     PD(prog_bytes(p, &range, sizeof(range))));
 	}
 }
+
+int restore_files_load_locks(struct restore *r, struct err *err)
+{
+	return locks_load(r, err);
+}

@@ -28,9 +28,6 @@
 #include "proto/files.pb-c.h"
 #include "proto/task.pb-c.h"
 
-/* How working and root directories are opened. */
-enum { DIRECTORY_FLAGS = O_PATH | O_DIRECTORY };
-
 /* A file as it is mapped, or a directory that is lived in: the same file may also be open with
  * other flags. */
 struct mapping {
@@ -230,11 +227,6 @@ int restore_files_load_task(struct restore *r, struct restore_task *task, struct
 				 task->ns_pid);
 	n = restore_files_need_mapping(r, fs->cwd_id, DIRECTORY_FLAGS, err);
 	return n == 0 ? restore_files_need_mapping(r, fs->root_id, DIRECTORY_FLAGS, err) : n;
-}
-
-int restore_files_load_locks(struct restore *r, struct err *err)
-{
-	return locks_load(r, err);
 }
 
 int restore_files_count(const struct restore *r)
@@ -509,23 +501,6 @@ int restore_files_create_late(struct restore *r, struct err *err)
 	return n;
 }
 
-int restore_files_made(struct restore *r, struct err *err)
-{
-	cleanup_fd int root = -EBADF;
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d/root", r->tasks.v[0]->pid);
-	root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
-		return err_sys(err, -errno, "opening the root of the new mounts");
-	return ghost_keep_links(r, root, err);
-}
-
-void restore_files_letting_go(struct restore *r)
-{
-	ghost_remove_links(r);
-}
-
 static int close_gap(int from, int to, struct err *err)
 {
 	if (from <= to && syscall(SYS_close_range, from, to, 0) < 0)
@@ -648,42 +623,4 @@ int restore_files_place(struct restore *r, struct restore_task *task, struct err
 	if (n == 0)
 		n = finish_kinds(r, task, false, err);
 	return n == 0 ? locks_restore(r, task, err) : n;
-}
-
-/* Whether the descriptor is the directory at that path. */
-static bool same_dir(int a, const char *b)
-{
-	struct stat x, y;
-
-	return fstat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
-	       x.st_ino == y.st_ino;
-}
-
-/* A directory of procfs may be that of a task that was not born yet when the others were opened. */
-static int open_dir(struct restore *r, const struct file_obj *dir)
-{
-	int fd = dir->late ? open(regular_path(dir), DIRECTORY_FLAGS | O_CLOEXEC)
-			   : fcntl(restore_files_mapping_fd(r, dir->id, DIRECTORY_FLAGS),
-				   F_DUPFD_CLOEXEC, 0);
-
-	return fd < 0 ? -errno : fd;
-}
-
-int restore_files_enter(struct restore *r, struct restore_task *task, struct err *err)
-{
-	bool stays = r->born_in && r->born_in == task->cwd;
-	cleanup_fd int root = open_dir(r, task->root), cwd = open_dir(r, task->cwd);
-
-	if (stays && !same_dir(root, "/"))
-		return err_refuse(err, "a task lives in a chroot and in a directory of a process "
-				       "that has ended");
-	if (root < 0 || (!same_dir(root, "/") && (fchdir(root) < 0 || chroot(".") < 0)))
-		return err_sys(err, root < 0 ? root : -errno, "changing the root to '%s'",
-			       regular_path(task->root));
-	if (cwd < 0 || (!stays && fchdir(cwd) < 0))
-		return err_sys(err, cwd < 0 ? cwd : -errno, "changing the directory to '%s'",
-			       regular_path(task->cwd));
-	if (task->fs->has_umask)
-		umask((mode_t)task->fs->umask);
-	return 0;
 }

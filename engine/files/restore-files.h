@@ -2,6 +2,8 @@
 /* The files of a restore: objects, mappings, descriptor tables. */
 #pragma once
 
+#include <fcntl.h>
+
 #include "engine/core/restore.h"
 #include "engine/files/kind.h"
 
@@ -48,6 +50,9 @@ void restore_files_letting_go(struct restore *r);
  */
 int restore_files_place(struct restore *r, struct restore_task *task, struct err *err)
 	__attribute__((warn_unused_result));
+
+/* How working and root directories are opened. */
+enum { DIRECTORY_FLAGS = O_PATH | O_DIRECTORY };
 
 /* In every builder: root directory, working directory, umask. */
 int restore_files_enter(struct restore *r, struct restore_task *task, struct err *err)
