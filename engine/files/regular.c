@@ -57,7 +57,16 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-static int lookup(const struct dump *d, const char *path, struct stat *ret)
+static int mount_of(int fd)
+{
+	struct statx sx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0 || !(sx.stx_mask & STATX_MNT_ID))
+		return -1;
+	return (int)sx.stx_mnt_id;
+}
+
+static int lookup(const struct dump *d, const char *path, struct stat *ret, int *ret_mnt_id)
 {
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC | O_NOFOLLOW,
 				.resolve = RESOLVE_IN_ROOT };
@@ -68,6 +77,8 @@ static int lookup(const struct dump *d, const char *path, struct stat *ret)
 	fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 	if (fd < 0 || fstat(fd, ret) < 0)
 		return -errno;
+	if (ret_mnt_id)
+		*ret_mnt_id = mount_of(fd);
 	return 0;
 }
 
@@ -107,7 +118,18 @@ static bool procfs_task_is_there(struct dump *d, const char *name)
 	pid_t pid = procfs_pid(name, &rest);
 
 	snprintf(path, sizeof(path), "/proc/%d", pid);
-	return pid && lookup(d, path, &st) == 0;
+	return pid && lookup(d, path, &st, NULL) == 0;
+}
+
+/* Not so for what came in from outside, which is often bind mounted inside as well. */
+static bool is_mount_of_tree(const struct dump *d, int mnt_id)
+{
+	size_t i;
+
+	for (i = 0; d->mounts && i < mounts_count(d->mounts); i++)
+		if (mount_id(mounts_at(d->mounts, i)) == mnt_id)
+			return true;
+	return false;
 }
 
 /* Decides whether the path is good, or the file must be kept as a ghost, or cannot be kept. */
@@ -115,21 +137,27 @@ static int resolve(struct dump *d, struct file_ref *ref, RegFileEntry *e, struct
 {
 	const struct fd_facts *f = &ref->facts;
 	bool marked, found;
+	int mnt_id = -1;
 	struct stat st;
 	char *name = plain_name(d, f->link, &marked);
 	int r;
 
 	if (!name)
 		return err_nomem(err);
-	found = lookup(d, f->link, &st) == 0 && same_file(&st, &f->st);
+	found = lookup(d, f->link, &st, &mnt_id) == 0 && same_file(&st, &f->st);
 	e->name = found ? (char *)f->link : name;
 	if (f->fs_magic == PROC_SUPER_MAGIC)
 		return procfs_capture(d, ref, e->name, found, procfs_task_is_there(d, name), err);
+	if (found && ref->fd >= 0 && mnt_id != f->mnt_id && is_mount_of_tree(d, f->mnt_id)) {
+		dump_refuse(d, ref->task, "%s: '%s' is on a mount that another one covers",
+			    ref->what, f->link);
+		return KIND_UNSUPPORTED;
+	}
 	if (found)
 		return 0;
 	if (marked && (f->st.st_nlink == 0 || (S_ISDIR(f->st.st_mode) && f->st.st_nlink <= 1)))
 		return ghost_capture(d, ref, err);
-	r = lookup(d, name, &st);
+	r = lookup(d, name, &st, NULL);
 	if (marked && f->st.st_nlink > 0 && !S_ISDIR(f->st.st_mode))
 		return link_remap_capture(d, ref, name, err);
 	if (r < 0)
