@@ -38,15 +38,15 @@ class Terminal:
 def work(rounds):
     t = Terminal()
     t.read_until('ready> ')
-    t.command('sleep 1000 & true', 'begun')
-    t.command('sleep 2000 & true', 'second')
+    t.command('sleep 3001 & true', 'begun')
+    t.command('sleep 3002 & true', 'second')
     for i in range(rounds):
         jobs = t.command('jobs', f'round{i}')
-        if 'sleep 1000' not in jobs or 'sleep 2000' not in jobs:
+        if 'sleep 3001' not in jobs or 'sleep 3002' not in jobs:
             return f'jobs of round {i}: {jobs!r}'
         # to the foreground, and stopped by the terminal's own key
         os.write(t.master, b'fg %1\n')
-        t.read_until('sleep 1000')
+        t.read_until('sleep 3001')
         while os.tcgetpgrp(t.master) == t.pid:
             time.sleep(0.002)
         os.write(t.master, b'\x1a')
