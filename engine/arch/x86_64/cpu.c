@@ -91,7 +91,7 @@ static struct leaf ask(uint32_t leaf, uint32_t sub)
 {
 	struct leaf l = { { 0 } };
 
-	if (__get_cpuid_max(leaf & 0x80000000u, NULL) >= leaf)
+	if ((uint32_t)__get_cpuid_max(leaf & 0x80000000u, NULL) >= leaf)
 		__cpuid_count(leaf, sub, l.r[EAX], l.r[EBX], l.r[ECX], l.r[EDX]);
 	return l;
 }
