@@ -17,6 +17,7 @@
 #include "engine/core/steps.h"
 #include "engine/cpuinfo.h"
 #include "engine/files/files.h"
+#include "engine/files/locks.h"
 #include "engine/files/terminals.h"
 #include "engine/mem/mem.h"
 #include "engine/ns/ns.h"
@@ -141,6 +142,8 @@ static void undo_collect(void *ctx, bool failed)
 	struct err err = ERR_INIT;
 	bool kill_it = kills_tree(d, failed);
 
+	if (d->let_go)
+		return;
 	dump_unload_plugins(d, failed);
 	if (kill_it)
 		tree_kill(d);
@@ -231,7 +234,9 @@ static int step_objects(void *ctx, struct err *err)
 		r = files_collect_rest(d, err);
 	if (r == 0)
 		r = terminals_resolve(d, err);
-	return r == 0 ? files_write_locks(d, err) : r;
+	if (r == 0)
+		r = files_write_locks(d, err);
+	return r == 0 ? locks_note_hidden(d, err) : r;
 }
 
 static void undo_objects(void *ctx, bool failed)
@@ -261,9 +266,10 @@ static int step_question(void *ctx, struct err *err)
  * it. */
 static void undo_question(void *ctx, bool failed)
 {
+	struct dump *d = ctx;
 	struct err err = ERR_INIT;
 
-	if (!kills_tree(ctx, failed))
+	if (!kills_tree(ctx, failed) && !d->let_go)
 		tree_unscratch(ctx, &err);
 }
 
@@ -357,7 +363,7 @@ static void undo_terminals(void *ctx, bool failed)
 {
 	struct dump *d = ctx;
 
-	if (failed || d->opts->leave_running || d->opts->leave_stopped)
+	if (!d->let_go && (failed || d->opts->leave_running || d->opts->leave_stopped))
 		terminals_put_back(d);
 }
 
@@ -405,10 +411,29 @@ static void undo_links(void *ctx, bool failed)
 	files_undo_links(ctx, failed);
 }
 
+/*
+ * A tree that goes on has nothing to do with the rest, which waits for the disk. Not when somebody
+ * is told of the end of the dump: they may count on a tree that stands still, for a copy of its
+ * files.
+ */
+static void let_go_early(struct dump *d)
+{
+	if (!d->opts->leave_running || d->opts->notify || plugins_any(d->plugins))
+		return;
+	undo_terminals(d, false);
+	undo_connections(d, false);
+	undo_question(d, false);
+	undo_collect(d, false);
+	d->let_go = true;
+}
+
 static int step_commit(void *ctx, struct err *err)
 {
 	struct dump *d = ctx;
 	int r = write_inventory(d, err);
+
+	if (r == 0)
+		let_go_early(d);
 
 	return r == 0 ? image_set_commit(d->images, d->images_fd, err) : r;
 }

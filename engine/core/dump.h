@@ -118,6 +118,7 @@ struct dump {
 	uint32_t root_cg_set;
 	struct gadget_cache gadgets;
 	struct dump_times times;
+	bool let_go; /* the tree runs again before the end of the dump */
 	uint32_t last_pages_id;
 	uint64_t pages_scanned, pages_written; /* all of them, shared memory included */
 	uint64_t shared_pages_scanned, shared_pages_written;

@@ -2,6 +2,7 @@
 /* Numbers of filelocks.img, and the lists that the contexts point to. */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "engine/base/proctext.h"
@@ -39,3 +40,9 @@ struct restore_lock {
 struct restore_locks {
 	struct restore_lock *first, **end;
 };
+
+struct dump;
+
+/* Whether that is a process of the tree; whether the lock was seen at a descriptor. */
+bool locks_in_tree(const struct dump *d, pid_t pid);
+bool locks_is_noted(const struct dump *d, const struct proc_lock *is);

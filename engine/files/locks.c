@@ -13,10 +13,8 @@
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
-#include "engine/base/io.h"
 #include "engine/files/locks-priv.h"
 #include "proto/files.pb-c.h"
-#include "proto/memory.pb-c.h"
 
 static struct dump_locks *locks_of(struct dump *d)
 {
@@ -82,7 +80,7 @@ int locks_note(struct dump *d, const struct file_ref *ref, uint32_t file_id, str
 	return r == 0 && n < 0 ? err_sys(err, n, "understanding the locks of %s", ref->what) : r;
 }
 
-static bool in_tree(const struct dump *d, pid_t pid)
+bool locks_in_tree(const struct dump *d, pid_t pid)
 {
 	struct dump_task *const *t;
 
@@ -138,7 +136,7 @@ static int write_lock(struct dump *d, const struct dump_lock *l, struct err *err
 		dump_refuse(d, l->task, "fd %d: a lock of a kind that cannot be kept", l->fd);
 		return 0;
 	}
-	if (l->is.kind != PROC_LOCK_POSIX && l->is.pid > 0 && !in_tree(d, l->is.pid) &&
+	if (l->is.kind != PROC_LOCK_POSIX && l->is.pid > 0 && !locks_in_tree(d, l->is.pid) &&
 	    held_outside(l)) {
 		dump_refuse(d, l->task,
 			    "fd %d: its file lock is shared with process %d, which is not in the "
@@ -151,37 +149,7 @@ static int write_lock(struct dump *d, const struct dump_lock *l, struct err *err
 	return 0;
 }
 
-/* The area of a task that maps the file of a lock, or NULL. */
-static VmaEntry *area_of(const struct dump_task *task, const struct proc_lock *is)
-{
-	size_t i;
-
-	for (i = 0; i < task->vmas.n; i++) {
-		const struct proc_vma *v = &task->vmas.v[i];
-
-		if (v->ino == is->ino && v->dev_major == is->dev_major &&
-		    v->dev_minor == is->dev_minor && task->areas)
-			return &task->areas[i];
-	}
-	return NULL;
-}
-
-/* It belongs to the description that is mapped: who took it comes first. */
-static VmaEntry *find_area(const struct dump *d, const struct proc_lock *is)
-{
-	struct dump_task *const *t;
-	VmaEntry *found = NULL;
-
-	vec_foreach (t, &d->tasks)
-		if ((*t)->pid == is->pid)
-			found = area_of(*t, is);
-	vec_foreach (t, &d->tasks)
-		if (!found)
-			found = area_of(*t, is);
-	return found;
-}
-
-static bool is_noted(const struct dump *d, const struct proc_lock *is)
+bool locks_is_noted(const struct dump *d, const struct proc_lock *is)
 {
 	const struct dump_lock *l;
 
@@ -192,53 +160,10 @@ static bool is_noted(const struct dump *d, const struct proc_lock *is)
 	return false;
 }
 
-/*
- * A lock lives on with a mapping after its last descriptor was closed (Java's virtual machine has
- * one). The format knows locks of descriptors alone, so it goes with the area; it is nobody else's
- * business and needs no option.
- */
-static void note_hidden(struct dump *d, const struct proc_lock *is)
-{
-	VmaEntry *e;
-
-	if (is->blocked || is->kind == PROC_LOCK_POSIX || is->pid <= 0 || !in_tree(d, is->pid) ||
-	    is_noted(d, is))
-		return;
-	e = find_area(d, is);
-	if (!e)
-		return;
-	if (is->kind != PROC_LOCK_FLOCK || e->has_flock) {
-		dump_refuse(
-			d, NULL,
-			"task %d: a lock on a mapped file (inode %lu) that it has no descriptor "
-			"of any more",
-			is->pid, (unsigned long)is->ino);
-		return;
-	}
-	e->has_flock = true;
-	e->flock = is->type == F_WRLCK ? LOCK_EX : LOCK_SH;
-	return;
-}
-
-static int note_all_hidden(struct dump *d, struct err *err)
-{
-	cleanup_buf struct buf b = BUF_INIT;
-	struct proc_cursor c;
-	struct proc_lock is;
-	int n = io_read_file(AT_FDCWD, "/proc/locks", &b);
-
-	if (n < 0)
-		return err_sys(err, n, "reading '/proc/locks'");
-	c = proc_cursor(b.data, b.len);
-	while ((n = proc_locks_next(&c, &is)) > 0)
-		note_hidden(d, &is);
-	return n < 0 ? err_sys(err, n, "understanding '/proc/locks'") : 0;
-}
-
 int locks_write(struct dump *d, struct err *err)
 {
 	const struct dump_lock *l, *last = NULL;
-	int r = note_all_hidden(d, err);
+	int r = 0;
 
 	for (l = d->locks ? d->locks->first : NULL; l && r == 0; last = l, l = l->next) {
 		if (d->opts->file_locks)

@@ -20,6 +20,10 @@ int locks_note(struct dump *d, const struct file_ref *ref, uint32_t file_id, str
 /* After the files of all tasks are collected: writes the image, or refuses. */
 int locks_write(struct dump *d, struct err *err) __attribute__((warn_unused_result));
 
+/* When all files and areas are collected: locks that nothing but a mapping keeps go with the area,
+ * or are refused. */
+int locks_note_hidden(struct dump *d, struct err *err) __attribute__((warn_unused_result));
+
 /* After the descriptors of all tasks are loaded. */
 int locks_load(struct restore *r, struct err *err) __attribute__((warn_unused_result));
 
