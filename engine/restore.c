@@ -278,8 +278,10 @@ static int step_fork(void *ctx, struct err *err)
 
 static void undo_fork(void *ctx, bool failed)
 {
-	if (failed)
-		builders_kill(ctx);
+	if (!failed)
+		return;
+	builders_kill(ctx);
+	tcp_abandon(ctx);
 }
 
 static int step_revive(void *ctx, struct err *err)

@@ -37,6 +37,17 @@ struct net_flow net_flow_of(int family, const uint32_t *src, unsigned int src_po
 	return f;
 }
 
+int net_lock_make_id(char ret[NET_LOCK_ID_SIZE], struct err *err)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+	int r = io_read_file(AT_FDCWD, "/proc/sys/kernel/random/uuid", &text);
+
+	if (r < 0)
+		return err_sys(err, r, "reading /proc/sys/kernel/random/uuid");
+	snprintf(ret, NET_LOCK_ID_SIZE, "%.*s", (int)strcspn(text.data, "\n"), text.data);
+	return 0;
+}
+
 /* ---- the rules ---- */
 
 /* CRIU 4.2 cuts the name of its table off there, in a dump as in a restore. */

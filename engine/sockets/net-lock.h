@@ -26,6 +26,11 @@ struct net_flow {
 	uint16_t src_port, dst_port;
 };
 
+enum { NET_LOCK_ID_SIZE = 40 };
+
+/* A new id of a lock. */
+int net_lock_make_id(char ret[NET_LOCK_ID_SIZE], struct err *err);
+
 struct net_flows {
 	VEC(struct net_flow) list;
 };

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
-#include "engine/base/io.h"
 #include "engine/files/files.h"
 #include "engine/files/kind.h"
 #include "engine/sockets/net-lock.h"
@@ -37,7 +36,7 @@ struct dump_tcp {
 	struct tcp_conn *first;
 	struct net_flows flows;
 	enum net_lock_method method;
-	char id[40];
+	char id[NET_LOCK_ID_SIZE];
 	int ns_fd; /* of the tree, when it is not ours; else -1 */
 	bool locked;
 	struct guardian *guardian;
@@ -226,17 +225,6 @@ static void undo_for_engine(void *arg)
 	unlock(all, NULL);
 }
 
-static int make_id(struct dump_tcp *all, struct err *err)
-{
-	cleanup_buf struct buf text = BUF_INIT;
-	int r = io_read_file(AT_FDCWD, "/proc/sys/kernel/random/uuid", &text);
-
-	if (r < 0)
-		return err_sys(err, r, "reading /proc/sys/kernel/random/uuid");
-	snprintf(all->id, sizeof(all->id), "%.*s", (int)strcspn(text.data, "\n"), text.data);
-	return 0;
-}
-
 static int prepare(struct dump *d, struct dump_tcp *all, struct err *err)
 {
 	struct tcp_conn *c;
@@ -255,7 +243,7 @@ static int prepare(struct dump *d, struct dump_tcp *all, struct err *err)
 		if (all->ns_fd < 0)
 			return err_sys(err, -errno, "opening the network namespace of the tree");
 	}
-	return make_id(all, err);
+	return net_lock_make_id(all->id, err);
 }
 
 int tcp_dump(struct dump *d, struct err *err)

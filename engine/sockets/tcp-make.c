@@ -19,6 +19,7 @@
 #include "engine/sockets/net-lock.h"
 #include "engine/sockets/socket-ns.h"
 #include "engine/sockets/tcp-repair.h"
+#include "engine/tracee/guardian.h"
 #include "proto/files.pb-c.h"
 
 enum { NO_QUEUE = 0, RECV_QUEUE = 1, SEND_QUEUE = 2 };
@@ -308,40 +309,114 @@ int tcp_adopt(struct restore *r, struct err *err)
 	return 0;
 }
 
-static int unlock(struct restore *r, const struct net_flows *flows, struct err *err)
-{
-	cleanup_fd int ns = -EBADF;
-	char path[32];
+struct restore_tcp {
+	struct net_flows flows;
+	enum net_lock_method method;
+	char id[NET_LOCK_ID_SIZE];
+	int ns_fd;
+	struct guardian *guardian;
+};
 
-	/* nothing is cut off in a new namespace */
-	if (!flows->list.n || r->new_ns & CLONE_NEWNET)
-		return 0;
+static int list_flows(struct restore *r, struct restore_tcp *t, struct err *err)
+{
+	struct restore_inet *all = files_restore_state(r, &kind_inet, sizeof(*all));
+	struct isk *s;
+
+	for (s = all ? all->first : NULL; s; s = s->next) {
+		struct net_flow *slot = is_connection(s) ? vec_add(&t->flows.list) : NULL;
+
+		if (slot)
+			*slot = net_flow_of((int)s->e->family, s->e->src_addr, s->e->src_port,
+					    s->e->dst_addr, s->e->dst_port);
+		else if (is_connection(s))
+			return err_nomem(err);
+	}
+	return 0;
+}
+
+static void unlock_own(struct restore_tcp *t, const struct log *log)
+{
+	struct err err = ERR_INIT;
+
+	if (net_unlock(t->ns_fd, t->method, t->id, &t->flows, &err) < 0 && log)
+		log_err(log, &err);
+}
+
+/* In a guardian, which does not know which method was taken in the end. */
+static void unlock_for_engine(void *arg)
+{
+	struct restore_tcp *t = arg;
+
+	t->method = NET_LOCK_NFTABLES;
+	unlock_own(t, NULL);
+	t->method = NET_LOCK_IPTABLES;
+	unlock_own(t, NULL);
+}
+
+static int cut_off(struct restore *r, struct restore_tcp *t, struct err *err)
+{
+	char path[32];
+	int n = net_lock_make_id(t->id, err);
+
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", r->tasks.v[0]->pid);
-	ns = open(path, O_RDONLY | O_CLOEXEC);
-	if (ns < 0)
+	t->ns_fd = n < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	if (n == 0 && t->ns_fd < 0)
 		return err_sys(err, -errno, "opening the network namespace of the root task");
-	return net_unlock(ns, (enum net_lock_method)r->net_lock_method, r->net_lock_id, flows, err);
+	if (n == 0)
+		n = guardian_fork(&t->guardian, unlock_for_engine, t, err);
+	return n == 0 ? net_lock(t->ns_fd, r->opts->network_lock, t->id, &t->flows, &t->method, err)
+		      : n;
+}
+
+int tcp_cut_off(struct restore *r, struct err *err)
+{
+	struct restore_tcp *t = arena_alloc(&r->arena, sizeof(*t));
+	int n;
+
+	if (!t)
+		return err_nomem(err);
+	*t = (struct restore_tcp){ .method = NET_LOCK_SKIP, .ns_fd = -1 };
+	n = list_flows(r, t, err);
+	r->tcp = t;
+	/* who did not want the dump to do it did not want it now either */
+	if (n < 0 || !t->flows.list.n ||
+	    (r->net_lock_method == NET_LOCK_SKIP && r->opts->network_lock == CKPT_LOCK_DEFAULT))
+		return n;
+	return cut_off(r, t, err);
+}
+
+void tcp_abandon(struct restore *r)
+{
+	struct restore_tcp *t = r->tcp;
+
+	if (!t)
+		return;
+	unlock_own(t, r->log);
+	guardian_stop(t->guardian);
+	if (t->ns_fd >= 0)
+		close(t->ns_fd);
+	vec_free(&t->flows.list);
+	r->tcp = NULL;
+}
+
+/* What the dump has left; in a new namespace that is nothing. */
+static int unlock_old(struct restore *r, struct err *err)
+{
+	struct restore_tcp *t = r->tcp;
+
+	if (!t || !t->flows.list.n || r->new_ns & CLONE_NEWNET)
+		return 0;
+	return net_unlock(t->ns_fd, (enum net_lock_method)r->net_lock_method, r->net_lock_id,
+			  &t->flows, err);
 }
 
 int tcp_resume(struct restore *r, struct err *err)
 {
 	struct restore_inet *all = files_restore_state(r, &kind_inet, sizeof(*all));
-	struct net_flows flows = { 0 };
-	struct net_flow *slot;
 	struct isk *s;
-	int n;
+	int n = unlock_old(r, err);
 
-	for (s = all ? all->first : NULL; s; s = s->next) {
-		if (!is_connection(s))
-			continue;
-		slot = vec_add(&flows.list);
-		if (!slot)
-			break;
-		*slot = net_flow_of((int)s->e->family, s->e->src_addr, s->e->src_port,
-				    s->e->dst_addr, s->e->dst_port);
-	}
-	n = s ? err_nomem(err) : unlock(r, &flows, err);
-	vec_free(&flows.list);
+	tcp_abandon(r);
 	for (s = all ? all->first : NULL; s && n == 0; s = s->next) {
 		if (!is_connection(s))
 			continue;

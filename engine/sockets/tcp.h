@@ -60,6 +60,16 @@ int tcp_load(struct restore *r, const struct InetSkEntry *e, struct tcp_stream *
  * mode. */
 int tcp_make(struct isk *s, struct err *err) __attribute__((warn_unused_result));
 
+/*
+ * In the engine, when the root has its namespaces and nobody has files: cuts the connections off.
+ * The ends of one connection are made one after the other, and what the host or a new namespace
+ * gets for an end that is not there yet it answers with a reset.
+ */
+int tcp_cut_off(struct restore *r, struct err *err) __attribute__((warn_unused_result));
+
+/* Undoes that after a failure. */
+void tcp_abandon(struct restore *r);
+
 /* In the engine, when all builders have their files: takes hold of the connections. */
 int tcp_adopt(struct restore *r, struct err *err) __attribute__((warn_unused_result));
 

@@ -25,6 +25,7 @@
 #include "engine/mem/load.h"
 #include "engine/ns/ns.h"
 #include "engine/plugin/plugin.h"
+#include "engine/sockets/tcp.h"
 #include "engine/task/attr.h"
 #include "engine/task/builder-run.h"
 #include "engine/task/load.h"
@@ -389,6 +390,8 @@ int builders_fork(struct restore *r, struct err *err)
 		n = place_root(r, err);
 	if (n == 0)
 		n = make_spaces(r, err);
+	if (n == 0)
+		n = tcp_cut_off(r, err);
 	if (n < 0)
 		return n;
 	births = plan_births(r);
