@@ -12,7 +12,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 NINJA = ninja -C $(BUILD) $(if $(JOBS),-j$(JOBS))
 
-.PHONY: all deps demo check install clean
+.PHONY: all deps demo-deps demo check install clean
 
 all: $(BUILD)/build.ninja
 	$(NINJA)
@@ -23,7 +23,10 @@ $(BUILD)/build.ninja:
 deps:
 	contrib/install-deps
 
-demo: deps
+demo-deps:
+	contrib/install-deps demo
+
+demo: demo-deps
 	$(MAKE) --no-print-directory all
 	contrib/demo/demo $(BUILD)
 
