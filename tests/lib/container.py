@@ -184,21 +184,30 @@ def snapshot(pid):
     return {p: what for p, what in second.items() if p in first}
 
 
+def describe(p, volatile):
+    """What there is of one process; None when it is not to be looked at."""
+    words = read(f'/proc/{p}/cmdline').split('\0')
+    if os.path.basename(words[0]) in volatile:
+        return None
+    if not alive(p):
+        return {'state': 'zombie'}
+    return {'maps': merged_maps(p), 'descriptors': descriptors_of(p), 'status': status_of(p), 'mounts': mounts_of(p)}
+
+
 def snapshot_once(pid, volatile=('sleep',)):
     result = {}
     for p in tree_of(pid):
-        try:
-            words = read(f'/proc/{p}/cmdline').split('\0')
-            if os.path.basename(words[0]) in volatile:
-                continue
-            inner = inner_pid(p)
-            if not alive(p):
-                result[inner] = {'state': 'zombie'}
-                continue
-            result[inner] = {'maps': merged_maps(p), 'descriptors': descriptors_of(p), 'status': status_of(p),
-                             'mounts': mounts_of(p)}
-        except (FileNotFoundError, ProcessLookupError):
-            continue
+        while True:
+            try:
+                inner, what = inner_pid(p), describe(p, volatile)
+            except (FileNotFoundError, ProcessLookupError):
+                # a descriptor that it closed in between, or the end of the process itself
+                if os.path.exists(f'/proc/{p}'):
+                    continue
+                break
+            if what:
+                result[inner] = what
+            break
     return result
 
 
