@@ -19,12 +19,15 @@ static bool same_dir(int a, const char *b)
 	       x.st_ino == y.st_ino;
 }
 
-/* A directory of procfs may be that of a task that was not born yet when the others were opened. */
+/*
+ * A directory of procfs may be that of a task that was not born yet when the others were opened.
+ * The number is above those of all tasks: who shares a table with us may be closing what is below.
+ */
 static int open_dir(struct restore *r, const struct file_obj *dir)
 {
 	int fd = dir->late ? open(regular_path(dir), DIRECTORY_FLAGS | O_CLOEXEC)
 			   : fcntl(restore_files_mapping_fd(r, dir->id, DIRECTORY_FLAGS),
-				   F_DUPFD_CLOEXEC, 0);
+				   F_DUPFD_CLOEXEC, r->fd_next);
 
 	return fd < 0 ? -errno : fd;
 }

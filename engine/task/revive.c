@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Finishing builders from outside: memory, threads, attributes, registers. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 
+#include "engine/base/cleanup.h"
+#include "engine/base/io.h"
+#include "engine/base/proctext.h"
 #include "engine/core/steps.h"
 #include "engine/mem/load.h"
 #include "engine/task/attr.h"
@@ -434,9 +440,44 @@ static int commit(struct restore *r, struct err *err)
 	return 0;
 }
 
-int tree_resume(struct restore *r, struct err *err)
+static bool was_stopped(const struct restore_task *t)
+{
+	return !t->dead && t->threads.v[0]->core->tc->task_state == TASK_STOPPED;
+}
+
+static void release_all_threads(struct restore *r, struct restore_task *t)
 {
 	struct restore_thread **th;
+
+	vec_foreach (th, &t->threads) {
+		struct err err = ERR_INIT;
+
+		if (tracee_release(&(*th)->t, &err) < 0)
+			log_err(r->log, &err);
+	}
+}
+
+/* It takes the signal when it is scheduled; its parent must not see it running until then. */
+static void wait_until_stopped(const struct restore_task *t)
+{
+	const struct timespec moment = { 0, 200 * 1000 };
+	int i;
+
+	for (i = 0; i < 5000; i++) {
+		cleanup_buf struct buf text = BUF_INIT;
+		struct proc_stat st;
+		char path[32];
+
+		snprintf(path, sizeof(path), "/proc/%d/stat", t->pid);
+		if (io_read_file(AT_FDCWD, path, &text) < 0 ||
+		    proc_stat_parse(text.data, text.len, &st) < 0 || st.state == 'T')
+			return;
+		nanosleep(&moment, NULL);
+	}
+}
+
+int tree_resume(struct restore *r, struct err *err)
+{
 	size_t i;
 	int n;
 
@@ -446,14 +487,17 @@ int tree_resume(struct restore *r, struct err *err)
 	n = commit(r, err);
 	if (n < 0)
 		return n;
+	for (i = 0; i < r->tasks.n; i++)
+		if (was_stopped(r->tasks.v[i]))
+			release_all_threads(r, r->tasks.v[i]);
+	for (i = 0; i < r->tasks.n; i++)
+		if (was_stopped(r->tasks.v[i]))
+			wait_until_stopped(r->tasks.v[i]);
 	for (i = 0; i < r->tasks.n; i++) {
 		if (i == r->tasks.n / 2)
 			fault_kill("letting go, in the middle");
-		if (r->tasks.v[i]->dead)
-			continue;
-		vec_foreach (th, &r->tasks.v[i]->threads)
-			if (tracee_release(&(*th)->t, err) < 0)
-				log_err(r->log, err);
+		if (!r->tasks.v[i]->dead && !was_stopped(r->tasks.v[i]))
+			release_all_threads(r, r->tasks.v[i]);
 	}
 	return 0;
 }
