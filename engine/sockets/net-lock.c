@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -147,6 +148,8 @@ static _Noreturn void become(const char *const argv[], int ns_fd, int input, int
 {
 	sigset_t none;
 
+	/* it must not do its work after our death: a guardian undoes that then */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if ((ns_fd >= 0 && setns(ns_fd, CLONE_NEWNET) < 0) || dup2(input, 0) < 0 ||

@@ -5,6 +5,7 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -217,6 +218,8 @@ static void undo_for_engine(void *arg)
 	for (c = all->first; c; c = c->next)
 		c->stopped = true;
 	end_repair(all, NULL);
+	/* a tool that the engine had started may be at its last step */
+	poll(NULL, 0, 50);
 	all->locked = true;
 	all->method = NET_LOCK_NFTABLES;
 	unlock(all, NULL);
