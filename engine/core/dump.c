@@ -18,6 +18,16 @@ const struct ns_type_info ns_types[NS_TYPE_COUNT] = {
 	[NS_CGROUP] = { "cgroup", CLONE_NEWCGROUP }, [NS_TIME] = { "time", CLONE_NEWTIME },
 };
 
+struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid)
+{
+	struct dump_task *const *t;
+
+	vec_foreach (t, &d->tasks)
+		if ((*t)->pid == pid)
+			return *t;
+	return NULL;
+}
+
 const char *dump_task_name(struct dump *d, const struct dump_task *task)
 {
 	const char *comm =

@@ -124,6 +124,9 @@ struct dump {
 	uint64_t shared_pages_scanned, shared_pages_written;
 };
 
+/* The task with that pid as we see it, or NULL. */
+struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid);
+
 /* "task 4312 (nginx, pid 7 inside)", in a buffer of the arena; never NULL. */
 const char *dump_task_name(struct dump *d, const struct dump_task *task);
 

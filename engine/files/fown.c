@@ -41,12 +41,9 @@ static pid_t thread_inside(const struct dump *d, pid_t tid)
 
 static pid_t task_inside(const struct dump *d, pid_t pid)
 {
-	struct dump_task **t;
+	const struct dump_task *t = dump_task_by_pid(d, pid);
 
-	vec_foreach (t, &d->tasks)
-		if ((*t)->pid == pid)
-			return (*t)->ns_pid;
-	return 0;
+	return t ? t->ns_pid : 0;
 }
 
 static pid_t group_inside(const struct dump *d, pid_t pgid)

@@ -46,12 +46,10 @@ static VmaEntry *area_of(const struct dump_task *task, const struct proc_lock *i
 /* It belongs to the description that is mapped: who took it comes first. */
 static VmaEntry *find_area(const struct dump *d, const struct proc_lock *is)
 {
+	const struct dump_task *owner = dump_task_by_pid(d, is->pid);
+	VmaEntry *found = owner ? area_of(owner, is) : NULL;
 	struct dump_task *const *t;
-	VmaEntry *found = NULL;
 
-	vec_foreach (t, &d->tasks)
-		if ((*t)->pid == is->pid)
-			found = area_of(*t, is);
 	vec_foreach (t, &d->tasks)
 		if (!found)
 			found = area_of(*t, is);
@@ -68,7 +66,7 @@ static void note_hidden(struct dump *d, const struct proc_lock *is)
 	VmaEntry *e;
 
 	if (is->blocked || is->kind == PROC_LOCK_POSIX || is->pid <= 0 ||
-	    !locks_in_tree(d, is->pid) || locks_is_noted(d, is))
+	    !dump_task_by_pid(d, is->pid) || locks_is_noted(d, is))
 		return;
 	e = find_area(d, is);
 	if (!e)

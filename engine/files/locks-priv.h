@@ -43,6 +43,5 @@ struct restore_locks {
 
 struct dump;
 
-/* Whether that is a process of the tree; whether the lock was seen at a descriptor. */
-bool locks_in_tree(const struct dump *d, pid_t pid);
+/* Whether the lock was seen at a descriptor. */
 bool locks_is_noted(const struct dump *d, const struct proc_lock *is);

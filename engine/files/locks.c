@@ -80,16 +80,6 @@ int locks_note(struct dump *d, const struct file_ref *ref, uint32_t file_id, str
 	return r == 0 && n < 0 ? err_sys(err, n, "understanding the locks of %s", ref->what) : r;
 }
 
-bool locks_in_tree(const struct dump *d, pid_t pid)
-{
-	struct dump_task *const *t;
-
-	vec_foreach (t, &d->tasks)
-		if ((*t)->pid == pid)
-			return true;
-	return false;
-}
-
 /* The description is also open in a process that lives on, and keeps the lock. */
 static bool held_outside(const struct dump_lock *l)
 {
@@ -136,7 +126,7 @@ static int write_lock(struct dump *d, const struct dump_lock *l, struct err *err
 		dump_refuse(d, l->task, "fd %d: a lock of a kind that cannot be kept", l->fd);
 		return 0;
 	}
-	if (l->is.kind != PROC_LOCK_POSIX && l->is.pid > 0 && !locks_in_tree(d, l->is.pid) &&
+	if (l->is.kind != PROC_LOCK_POSIX && l->is.pid > 0 && !dump_task_by_pid(d, l->is.pid) &&
 	    held_outside(l)) {
 		dump_refuse(d, l->task,
 			    "fd %d: its file lock is shared with process %d, which is not in the "

@@ -32,16 +32,6 @@ static bool claims(const struct fd_facts *f)
 
 /* ---- dump ---- */
 
-static const struct dump_task *task_of(const struct dump *d, pid_t pid)
-{
-	struct dump_task *const *t;
-
-	vec_foreach (t, &d->tasks)
-		if ((*t)->pid == pid)
-			return *t;
-	return NULL;
-}
-
 static int capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err *err)
 {
 	PidfdEntry *e = arena_alloc(&d->arena, sizeof(*e));
@@ -60,7 +50,7 @@ static int capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct e
 		dump_refuse(d, ref->task, "%s: a pidfd of a thread (PIDFD_THREAD)", ref->what);
 		return KIND_UNSUPPORTED;
 	}
-	task = info.pid > 0 ? task_of(d, info.pid) : NULL;
+	task = info.pid > 0 ? dump_task_by_pid(d, info.pid) : NULL;
 	if (info.pid != -1 && !task) {
 		dump_refuse(d, ref->task, "%s: a pidfd of process %d, which is not in the tree",
 			    ref->what, info.pid);

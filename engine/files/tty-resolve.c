@@ -159,16 +159,6 @@ static bool leads_session(const struct dump_task *t)
 	return t->state != TASK_DEAD && t->ns_sid && t->ns_sid == t->ns_pid;
 }
 
-static struct dump_task *task_by_pid(struct dump *d, pid_t pid)
-{
-	struct dump_task *const *t;
-
-	vec_foreach (t, &d->tasks)
-		if ((*t)->pid == pid)
-			return *t;
-	return NULL;
-}
-
 /* The number by which /proc/PID/stat names the terminal; 0: not known. */
 static int number_of(const struct dump_tty *t)
 {
@@ -198,7 +188,7 @@ static struct dump_task *leader_of(struct dump *d, const struct dump_tty *t)
 		return leader_by_number(d, number_of(t));
 	if (ioctl(master->ref->lfd, TIOCGSID, &sid) < 0 || !sid)
 		return NULL;
-	leader = task_by_pid(d, sid);
+	leader = dump_task_by_pid(d, sid);
 	if ((!leader || !leads_session(leader)) && t == master && !d->opts->shell_job)
 		dump_refuse(d, t->ref->task,
 			    "%s: terminal %u is the controlling terminal of session %d, which is "

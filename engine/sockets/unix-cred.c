@@ -35,16 +35,6 @@ static int read_cred(int sk, struct ucred *ret)
 	return getsockopt(sk, SOL_SOCKET, SO_PEERCRED, ret, &len) < 0 ? -errno : 0;
 }
 
-static const struct dump_task *task_of(const struct dump *d, pid_t pid)
-{
-	struct dump_task *const *t;
-
-	vec_foreach (t, &d->tasks)
-		if ((*t)->pid == pid)
-			return *t;
-	return NULL;
-}
-
 /* The question for a process inside: those of unknown numbers. The answers lie in shared memory. */
 struct question {
 	const struct tree_socket *list;
@@ -102,7 +92,7 @@ int unix_find_makers(struct dump *d, struct tree_socket *list, struct err *err)
 
 		if (r < 0)
 			return err_sys(err, r, "reading SO_PEERCRED");
-		t = task_of(d, c.pid);
+		t = dump_task_by_pid(d, c.pid);
 		s->maker = t ? t->ns_pid : c.pid;
 		/* not of the tree, mostly because it has ended: the kernel alone knows its number
 		 * inside */

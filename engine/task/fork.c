@@ -20,6 +20,7 @@
 #include "cgroups/cgroups.h"
 #include "engine/base/cleanup.h"
 #include "engine/base/io.h"
+#include "engine/base/proc.h"
 #include "engine/base/proctext.h"
 #include "engine/files/restore-files.h"
 #include "engine/mem/load.h"
@@ -36,17 +37,6 @@ static void open_stage(struct restore *r, uint32_t stage)
 {
 	__atomic_store_n(&r->shared->stage, stage, __ATOMIC_RELEASE);
 	syscall(SYS_futex, &r->shared->stage, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
-}
-
-static bool has_ended(pid_t pid)
-{
-	cleanup_buf struct buf b = BUF_INIT;
-	struct proc_stat st;
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	return io_read_file(AT_FDCWD, path, &b) < 0 || proc_stat_parse(b.data, b.len, &st) < 0 ||
-	       st.state == 'Z' || st.state == 'X';
 }
 
 /* Zombies and helpers, once they were told to end. */
@@ -69,7 +59,7 @@ static int check_alive(struct restore *r, struct err *err)
 	for (i = 0; i < plan_births(r); i++) {
 		const struct restore_task *t = plan_birth(r, i);
 
-		if (t->pid && !may_have_ended(r, t) && has_ended(t->pid) &&
+		if (t->pid && !may_have_ended(r, t) && proc_has_ended(t->pid) &&
 		    __atomic_load_n(&r->shared->failed, __ATOMIC_ACQUIRE) == 0)
 			return err_new(err, ERR_ENVIRONMENT, -ECHILD,
 				       "%s was killed while it was built", builder_name(r, t));
@@ -364,7 +354,7 @@ static int wait_zombies(struct restore *r, struct err *err)
 	vec_foreach (t, &r->tasks) {
 		int tries = 0;
 
-		while ((*t)->dead && !has_ended((*t)->pid)) {
+		while ((*t)->dead && !proc_has_ended((*t)->pid)) {
 			struct pollfd none = { .fd = -1 };
 
 			if (++tries > 2000)
@@ -428,7 +418,7 @@ static bool reap_task(const struct restore_task *t)
 	vec_foreach (th, &t->threads)
 		if ((*th)->t.tid)
 			waitpid((*th)->t.tid, NULL, __WALL | WNOHANG);
-	return waitpid(t->pid, NULL, __WALL | WNOHANG) < 0 && has_ended(t->pid);
+	return waitpid(t->pid, NULL, __WALL | WNOHANG) < 0 && proc_has_ended(t->pid);
 }
 
 /* A helper that has ended as it should has given its number back. */

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Finishing builders from outside: memory, threads, attributes, registers. */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 
-#include "engine/base/cleanup.h"
-#include "engine/base/io.h"
-#include "engine/base/proctext.h"
+#include "engine/base/proc.h"
 #include "engine/core/steps.h"
 #include "engine/mem/load.h"
 #include "engine/task/attr.h"
@@ -464,13 +460,9 @@ static void wait_until_stopped(const struct restore_task *t)
 	int i;
 
 	for (i = 0; i < 5000; i++) {
-		cleanup_buf struct buf text = BUF_INIT;
 		struct proc_stat st;
-		char path[32];
 
-		snprintf(path, sizeof(path), "/proc/%d/stat", t->pid);
-		if (io_read_file(AT_FDCWD, path, &text) < 0 ||
-		    proc_stat_parse(text.data, text.len, &st) < 0 || st.state == 'T')
+		if (proc_stat_read(t->pid, &st) < 0 || st.state == 'T')
 			return;
 		nanosleep(&moment, NULL);
 	}

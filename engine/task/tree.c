@@ -306,16 +306,6 @@ static struct dump_task *task_add(struct dump *d, struct dump_task *parent, pid_
 	return task;
 }
 
-static struct dump_task *task_find(struct dump *d, pid_t pid)
-{
-	struct dump_task **t;
-
-	vec_foreach (t, &d->tasks)
-		if ((*t)->pid == pid)
-			return *t;
-	return NULL;
-}
-
 static void task_drop(struct dump_task *task)
 {
 	struct dump_thread **th;
@@ -428,11 +418,11 @@ static int children_pass(struct dump *d, struct dump_task *task, bool *ret_new, 
 		for (i = 0; i < pids.n; i++) {
 			struct err ignored = ERR_INIT;
 
-			if (!task_find(d, pids.v[i]))
+			if (!dump_task_by_pid(d, pids.v[i]))
 				begin_thread(d, pids.v[i], pids.v[i], &ignored);
 		}
 		for (i = 0; i < pids.n && r >= 0; i++) {
-			if (task_find(d, pids.v[i]))
+			if (dump_task_by_pid(d, pids.v[i]))
 				continue;
 			r = task_take(d, task, pids.v[i], err);
 			*ret_new |= r == 0;
@@ -564,16 +554,6 @@ void tree_wait_gone(struct dump *d)
 	}
 }
 
-static bool in_tree(const struct dump *d, pid_t pid)
-{
-	struct dump_task *const *t;
-
-	vec_foreach (t, &d->tasks)
-		if ((*t)->pid == pid)
-			return true;
-	return false;
-}
-
 static void refuse_stranger(struct dump *d, pid_t pid, const char *where)
 {
 	cleanup_fd int fd = io_open_proc(pid);
@@ -599,7 +579,7 @@ static int strangers_of_cgroup(struct dump *d, const struct cgroup_freezer *f, s
 	int r = freezer_pids(f, &list, err);
 
 	vec_foreach (pid, &list.pids)
-		if (r == 0 && !in_tree(d, *pid))
+		if (r == 0 && !dump_task_by_pid(d, *pid))
 			refuse_stranger(d, *pid, "cgroup");
 	vec_free(&list.pids);
 	return r;
@@ -619,7 +599,7 @@ static int strangers_of_pidns(struct dump *d, struct err *err)
 		struct stat st;
 
 		snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
-		if (pid > 0 && !in_tree(d, pid) && stat(path, &st) == 0 &&
+		if (pid > 0 && !dump_task_by_pid(d, pid) && stat(path, &st) == 0 &&
 		    st.st_ino == d->root_ns.ino[NS_PID])
 			refuse_stranger(d, pid, "pid namespace");
 	}

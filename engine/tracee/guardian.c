@@ -17,6 +17,7 @@
 
 #include "engine/base/cleanup.h"
 #include "engine/base/io.h"
+#include "engine/base/proc.h"
 #include "engine/base/proctext.h"
 #include "engine/tracee/tracee-priv.h"
 
@@ -127,13 +128,9 @@ void guardian_note_file(struct guardian *g, const char *path, const struct stat 
 
 static bool still_same(const struct scratch_note *n)
 {
-	cleanup_buf struct buf b = BUF_INIT;
 	struct proc_stat st;
-	char path[32];
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", n->pid);
-	return io_read_file(AT_FDCWD, path, &b) == 0 && proc_stat_parse(b.data, b.len, &st) == 0 &&
-	       st.starttime == n->start;
+	return proc_stat_read(n->pid, &st) == 0 && st.starttime == n->start;
 }
 
 /* The area is there, and looks as we make it. */

@@ -18,6 +18,7 @@
 
 #include "engine/base/cleanup.h"
 #include "engine/base/io.h"
+#include "engine/base/proc.h"
 #include "engine/base/proctext.h"
 #include "engine/tracee/tracee-priv.h"
 
@@ -71,12 +72,10 @@ int tracee_wait(struct tracee *t, struct stop *ret, struct err *err)
 
 static bool in_vfork(pid_t tid)
 {
-	cleanup_buf struct buf b = BUF_INIT;
-	char path[32];
+	struct proc_stat st;
 
 	/* the parent of a vfork(2) that has not ended sits in an uninterruptible sleep */
-	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
-	return io_read_file(AT_FDCWD, path, &b) == 0 && strstr(b.data, ") D ");
+	return proc_stat_read(tid, &st) == 0 && st.state == 'D';
 }
 
 /*
@@ -166,18 +165,6 @@ int tracee_read_context(struct tracee *t, struct err *err)
 	return 0;
 }
 
-/* A thread that is ending cannot be seized any more: the kernel says EPERM. */
-static bool is_ending(pid_t tid)
-{
-	cleanup_buf struct buf b = BUF_INIT;
-	struct proc_stat st;
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
-	return io_read_file(AT_FDCWD, path, &b) < 0 || proc_stat_parse(b.data, b.len, &st) < 0 ||
-	       st.state == 'Z' || st.state == 'X';
-}
-
 int tracee_seize_begin(struct tracee *t, bool for_restore, struct err *err)
 {
 	long options = PTRACE_O_TRACESYSGOOD;
@@ -187,7 +174,8 @@ int tracee_seize_begin(struct tracee *t, bool for_restore, struct err *err)
 		options |= PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE;
 	if (ptrace(PTRACE_SEIZE, t->tid, NULL, (void *)options) < 0) {
 		r = -errno;
-		if (r == -ESRCH || (r == -EPERM && is_ending(t->tid)))
+		/* a thread that is ending cannot be seized any more: the kernel says EPERM */
+		if (r == -ESRCH || (r == -EPERM && proc_has_ended(t->tid)))
 			return TRACEE_IS_GONE;
 		err_sys(err, r, "seizing thread %d", t->tid);
 		if (r == -EPERM)
