@@ -175,13 +175,18 @@ def inner_pid(pid):
 
 def snapshot(pid):
     """
-    By pid inside the container. Programs that come and go are left out; a child that is about to become
-    one of them looks like its parent, and one that has ended like a zombie to be kept, but not for long.
+    By pid inside the container. Programs that come and go are left out; a child that is about to become one of
+    them looks like its parent, one that has ended like a zombie to be kept, and a shell that redirects
+    something holds descriptors that are not its own, all for a moment: what is seen twice alike counts.
     """
-    first = snapshot_once(pid)
-    time.sleep(0.15)
-    second = snapshot_once(pid)
-    return {p: what for p, what in second.items() if p in first}
+    seen = [snapshot_once(pid)]
+
+    def still():
+        time.sleep(0.15)
+        seen.append(snapshot_once(pid))
+        return seen[-1] == seen[-2]
+    until(still, 'processes that stay as they are', 20)
+    return seen[-1]
 
 
 def describe(p, volatile):
