@@ -136,10 +136,32 @@ static int capture_marks(struct dump *d, struct file_ref *ref, FanotifyFileEntry
 	return 0;
 }
 
+/*
+ * A mark on a mount or a file system hears everybody, this dump too: its queue is never empty for
+ * long, and says nothing of the tree.
+ */
+static int met(struct dump *d, struct file_ref *ref)
+{
+	struct proc_cursor c = ref->info.rest;
+	struct proc_fanotify f;
+	int waiting = 0;
+
+	while (proc_fdinfo_next_fanotify(&c, &f) == 1) {
+		if (f.kind != PROC_FANOTIFY_MOUNT && f.kind != PROC_FANOTIFY_SB)
+			continue;
+		if (ioctl(ref->lfd, FIONREAD, &waiting) == 0 && waiting)
+			log_warn(d->log,
+				 "%s: %s: unread events of a whole mount or file system, dropping",
+				 dump_task_name(d, ref->task), ref->what);
+		return 0;
+	}
+	return watch_refuse_unread(d, ref);
+}
+
 static int capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err *err)
 {
 	FanotifyFileEntry *e = arena_alloc(&d->arena, sizeof(*e));
-	int r, waiting = 0;
+	int r;
 
 	if (!e)
 		return err_nomem(err);
@@ -147,9 +169,6 @@ static int capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct e
 	fe->ffy = e;
 	e->id = ref->id;
 	e->flags = ref->facts.flags;
-	if (ioctl(ref->lfd, FIONREAD, &waiting) == 0 && waiting)
-		log_warn(d->log, "%s: %s: unread fanotify events are not kept, ignoring",
-			 dump_task_name(d, ref->task), ref->what);
 	r = files_capture_fown(d, ref, &e->fown, err);
 	return r == 0 ? capture_marks(d, ref, e, err) : r;
 }
@@ -257,6 +276,7 @@ const struct file_kind kind_fanotify = {
 	.name = "fanotify",
 	.type = FD_TYPES__FANOTIFY,
 	.capture_last = true, /* watched files may be open and deleted */
+	.met = met,
 	.claims = claims,
 	.capture = capture,
 	.load = load,

@@ -243,6 +243,8 @@ static int meet(struct dump *d, struct file_ref *ref, int *ret_type, struct err 
 	}
 	if (!kind->capture_last)
 		return capture(d, ref, kind, err);
+	if (kind->met && (r = kind->met(d, ref)) != 0)
+		return r;
 	slot = vec_add(&d->files->last);
 	if (!slot)
 		return err_nomem(err);

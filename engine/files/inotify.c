@@ -78,7 +78,7 @@ static int capture_watches(struct dump *d, struct file_ref *ref, InotifyFileEntr
 static int capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err *err)
 {
 	InotifyFileEntry *e = arena_alloc(&d->arena, sizeof(*e));
-	int r, waiting = 0;
+	int r;
 
 	if (!e)
 		return err_nomem(err);
@@ -86,9 +86,6 @@ static int capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct e
 	fe->ify = e;
 	e->id = ref->id;
 	e->flags = ref->facts.flags;
-	if (ioctl(ref->lfd, FIONREAD, &waiting) == 0 && waiting)
-		log_warn(d->log, "%s: %s: unread inotify events are not kept, ignoring",
-			 dump_task_name(d, ref->task), ref->what);
 	r = files_capture_fown(d, ref, &e->fown, err);
 	return r == 0 ? capture_watches(d, ref, e, err) : r;
 }
@@ -164,6 +161,7 @@ const struct file_kind kind_inotify = {
 	.name = "inotify",
 	.type = FD_TYPES__INOTIFY,
 	.capture_last = true, /* watched files may be open and deleted */
+	.met = watch_refuse_unread,
 	.claims = claims,
 	.capture = capture,
 	.load = load,

@@ -82,8 +82,13 @@ struct file_kind {
 	/* finish() runs for every descriptor, before that of the other kinds: it may replace it. */
 	bool finish_everywhere;
 
-	/* capture() waits until all files of the dump have been met, those in flight too. */
+	/*
+	 * capture() waits until all files of the dump have been met, those in flight too. Such a
+	 * kind may want to look at the file when it is met, before what the dump reads shows in it:
+	 * met(). KIND_UNSUPPORTED after dump_refuse().
+	 */
 	bool capture_last;
+	int (*met)(struct dump *d, struct file_ref *ref);
 
 	/*
 	 * create() waits until all tasks are born: the root builder makes the file then, and the

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -33,6 +34,20 @@
 #define HANDLE_WORDS 16
 
 /* ---- dump ---- */
+
+int watch_refuse_unread(struct dump *d, struct file_ref *ref)
+{
+	int waiting = 0;
+
+	if (ioctl(ref->lfd, FIONREAD, &waiting) < 0 || !waiting)
+		return 0;
+	dump_refuse(d, ref->task,
+		    "%s: '%s' has %d bytes of events that are not read yet, which cannot be kept; "
+		    "hint: "
+		    "try again when they have been read",
+		    ref->what, ref->facts.link, waiting);
+	return KIND_UNSUPPORTED;
+}
 
 struct handle_buf {
 	struct file_handle h;

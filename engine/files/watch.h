@@ -22,6 +22,10 @@ struct watched {
 int watched_capture(struct dump *d, const struct file_ref *ref, const struct watched *w,
 		    struct FhEntry **ret, struct err *err);
 
+/* Events that wait to be read are told by nothing but a read, and cannot be made again. For met().
+ */
+int watch_refuse_unread(struct dump *d, struct file_ref *ref);
+
 /* The mounts that a task sees: *own is to be freed by the caller, and may stay NULL. */
 int watched_mounts(struct dump *d, const struct dump_task *task, struct mount_tree **own,
 		   const struct mount_tree **ret, struct err *err);

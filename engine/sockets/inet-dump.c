@@ -51,6 +51,7 @@ struct look {
 	struct sk_ident who;
 	uint32_t state, backlog, pending, shutdown;
 	bool keeps_stream; /* a connection that is kept, by tcp.h */
+	bool shares_port;  /* with another socket of its protocol and namespace */
 	unsigned int src_port, dst_port;
 	uint32_t src[4], dst[4], scope;
 };
@@ -266,8 +267,10 @@ static int look_in_list(struct dump *d, struct file_ref *ref, int ns, struct loo
 	for (i = 0; i < list->n; i++) {
 		const struct diag_inet *k = &list->v[i];
 
-		if (k->ino != (uint32_t)ref->facts.st.st_ino)
+		if (k->ino != (uint32_t)ref->facts.st.st_ino) {
+			l->shares_port |= k->src_port == l->src_port;
 			continue;
+		}
 		l->state = k->state;
 		l->shutdown |= k->shutdown & SK_SHUTDOWN__BOTH;
 		l->src_port = k->src_port;
@@ -384,25 +387,43 @@ static int check_udp(struct dump *d, struct file_ref *ref, const struct look *l)
 }
 
 /*
- * A look into the queue would take a pending error away. Packets may get lost on their way, and
- * those that nobody can send again do.
+ * Why unread packets cannot be kept, or NULL: they come back by being sent once more, to this
+ * socket and to nobody else.
  */
+static const char *why_not_again(const struct file_ref *ref, const struct look *l, short events)
+{
+	char device[IFNAMSIZ] = "";
+	socklen_t len = sizeof(device);
+
+	getsockopt(ref->lfd, SOL_SOCKET, SO_BINDTODEVICE, device, &len);
+	if (!is_udp(l) || l->who.protocol != IPPROTO_UDP)
+		return "nobody can send them again";
+	if (events & POLLERR)
+		return "a look at them would take away the error that waits as well";
+	if (device[0])
+		return "they came in by a device of its own (SO_BINDTODEVICE)";
+	if (get_int(ref->lfd, IPPROTO_UDP, UDP_GRO, 0))
+		return "the kernel joins them (UDP_GRO)";
+	return l->shares_port ? "another socket has the same port" : NULL;
+}
+
 static int look_at_queue(struct dump *d, struct file_ref *ref, const struct look *l,
 			 struct err *err)
 {
 	struct pollfd p = { .fd = ref->lfd, .events = POLLIN };
-	char device[IFNAMSIZ] = "";
-	socklen_t len = sizeof(device);
+	const char *why;
+	int r;
 
 	if (l->shutdown & SK_SHUTDOWN__READ || poll(&p, 1, 0) != 1 || !(p.revents & POLLIN))
 		return 0;
-	getsockopt(ref->lfd, SOL_SOCKET, SO_BINDTODEVICE, device, &len);
-	if (is_udp(l) && l->who.protocol == IPPROTO_UDP && !(p.revents & POLLERR) && !device[0] &&
-	    !get_int(ref->lfd, IPPROTO_UDP, UDP_GRO, 0))
-		return inet_queue_capture(d, ref, l->who.family, err);
-	log_warn(d->log, "%s: %s: %s has unread packets, dropping them",
-		 dump_task_name(d, ref->task), ref->what, protocol_name(l));
-	return 0;
+	why = why_not_again(ref, l, p.revents);
+	r = why ? KIND_UNSUPPORTED : inet_queue_capture(d, ref, l->who.family, err);
+	if (r == KIND_UNSUPPORTED)
+		return REFUSE(
+			d, ref, l,
+			"has unread packets, and %s; hint: try again when they have been read",
+			why ?: "some of them went to a group of hosts");
+	return r;
 }
 
 static int check(struct dump *d, struct file_ref *ref, struct look *l, struct err *err)

@@ -264,9 +264,7 @@ static int make_connection(struct restore_inet *all, struct isk *s, struct err *
 /* Before there is a filter, or anything else that a packet could meet on its way. */
 static int fill_queue(struct restore_inet *all, struct isk *s, struct err *err)
 {
-	if (s->e->type == SOCK_DGRAM)
-		inet_queue_fill(all, s);
-	return 0;
+	return s->e->type == SOCK_DGRAM ? inet_queue_fill(all, s, err) : 0;
 }
 
 static int set_options(struct restore_inet *all, struct isk *s, struct err *err)

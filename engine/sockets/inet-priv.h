@@ -58,11 +58,14 @@ int inet_connect(const struct isk *s);
 
 /* ---- inet-queue.c: unread datagrams ---- */
 
-/* Writes those of a UDP socket to sk-queues.img; they stay where they are. */
+/*
+ * Writes those of a UDP socket to sk-queues.img; they stay where they are. KIND_UNSUPPORTED: one of
+ * them went to more than this host and cannot be sent again.
+ */
 int inet_queue_capture(struct dump *d, struct file_ref *ref, int family, struct err *err);
 int inet_queue_load(struct restore *r, struct restore_inet *all, struct err *err);
-/* Puts them back into a socket that has its address and its peer; warns of what is lost. */
-void inet_queue_fill(const struct restore_inet *all, const struct isk *s);
+/* Puts them back into a socket that has its address and its peer. */
+int inet_queue_fill(const struct restore_inet *all, const struct isk *s, struct err *err);
 
 /* ---- inet-opts.c: options of IP and TCP that the message has fields for ---- */
 

@@ -191,7 +191,7 @@ int inet_queue_capture(struct dump *d, struct file_ref *ref, int family, struct 
 	cleanup_fd int out = memfd_create("queue", MFD_CLOEXEC);
 	cleanup_buf struct buf b = BUF_INIT;
 	struct peek p = { ref->lfd, family, out };
-	size_t at = 0, lost = 0;
+	size_t at = 0;
 	int result = 0, r;
 
 	if (out < 0)
@@ -203,19 +203,15 @@ int inet_queue_capture(struct dump *d, struct file_ref *ref, int family, struct 
 		return err_sys(err, result, "looking into the queue");
 	if (lseek(out, 0, SEEK_SET) < 0 || (r = io_read_fd(out, &b)) < 0)
 		return err_sys(err, r ?: -errno, "reading the copy of the queue");
-	while (at < b.len && r >= 0) {
+	for (r = 0; at < b.len && r == 0;) {
 		struct found f;
 
 		memcpy(&f, b.data + at, sizeof(f));
 		at += sizeof(f);
 		r = write_one(d, ref->id, family, &f, b.data + at, err);
-		lost += r == KIND_UNSUPPORTED;
 		at += f.len;
 	}
-	if (lost)
-		log_warn(d->log, "%s: %s: UDP socket has %zu unread datagrams to groups, dropping",
-			 dump_task_name(d, ref->task), ref->what, lost);
-	return r < 0 ? r : 0;
+	return r;
 }
 
 /* ---- loading ---- */
@@ -391,31 +387,38 @@ static int put_back(const struct isk *s, const struct inet_datagram *p)
 	return r < 0 ? r : queue_memory(s->fd) == before ? -ETIMEDOUT : 0;
 }
 
+/* A dump refuses those that others could get; images of somebody else may have them. */
 static bool shares_port(const struct restore_inet *all, const struct isk *s)
 {
 	const struct isk *o;
 
 	for (o = all->first; o; o = o->next)
-		if (o != s && o->obj->needed && o->e->type == s->e->type &&
-		    o->e->proto == s->e->proto && o->e->src_port == s->e->src_port)
+		if (o != s && o->obj->needed && o->e->family == s->e->family &&
+		    o->e->type == s->e->type && o->e->proto == s->e->proto &&
+		    o->e->src_port == s->e->src_port)
 			return true;
-	return s->e->opts->so_reuseport;
+	return false;
 }
 
-void inet_queue_fill(const struct restore_inet *all, const struct isk *s)
+int inet_queue_fill(const struct restore_inet *all, const struct isk *s, struct err *err)
 {
 	const struct inet_datagram *p;
-	size_t lost = 0;
-	int n = 0;
+	int r;
 
 	for (p = all->datagrams; p; p = p->next) {
 		if (p->id_for != s->obj->id)
 			continue;
-		if (n == 0)
-			n = shares_port(all, s) ? -EADDRINUSE : put_back(s, p);
-		lost += n < 0;
+		if (shares_port(all, s))
+			return err_refuse(err,
+					  "UDP socket %u has unread datagrams, and another socket "
+					  "has the same port",
+					  s->e->ino);
+		r = put_back(s, p);
+		if (r < 0)
+			return err_sys(err, r,
+				       "putting an unread datagram of %zu bytes back into UDP "
+				       "socket %u (it comes over the loopback device)",
+				       p->len, s->e->ino);
 	}
-	if (lost)
-		log_warn(all->r->log, "UDP socket %u: %zu unread datagrams are dropped: %s",
-			 s->e->ino, lost, strerror(-n));
+	return 0;
 }

@@ -5,8 +5,8 @@
  *
  * TCP sockets that listen, or are not connected; open connections come back as they were
  * (--tcp-established, see tcp.h) or closed (--tcp-close). UDP, UDP-Lite, raw and ICMP sockets, with
- * the unread datagrams of UDP; those of the others are dropped with a warning. Pending errors
- * (SO_ERROR) cannot be put back.
+ * the unread datagrams of UDP; those of the others are refused. Pending errors (SO_ERROR) cannot be
+ * put back.
  */
 #include <errno.h>
 #include <net/if.h>

@@ -114,8 +114,9 @@ static int check(struct dump *d, struct file_ref *ref, const struct diag_packet 
 	if (getsockopt(ref->lfd, SOL_SOCKET, SO_PEEK_OFF, &off, &len) == 0 && off != -1)
 		return REFUSE(d, ref, "has a peek offset (SO_PEEK_OFF)");
 	if (poll(&p, 1, 0) == 1 && p.revents & POLLIN)
-		log_warn(d->log, "%s: %s: packet socket has unread packets, dropping them",
-			 dump_task_name(d, ref->task), ref->what);
+		return REFUSE(d, ref,
+			      "has unread packets, which nobody can send again; hint: try again "
+			      "when they have been read");
 	return 0;
 }
 
