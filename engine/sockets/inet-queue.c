@@ -3,14 +3,12 @@
  * Unread datagrams of UDP sockets. They are looked at from outside, with the addresses they came
  * from and went to; a restore sends them again with just these, over the loopback device, as whole
  * IP packets. What cannot be told or sent so (groups, broadcasts, segments put together by the
- * kernel, ports that several sockets share) is dropped with a warning, as the network may do it.
+ * kernel, ports that several sockets share) is refused.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
-#include <netinet/ip.h>
-#include <netinet/ip6.h>
 #include <netinet/udp.h>
 #include <poll.h>
 #include <string.h>
@@ -23,6 +21,7 @@
 #include "engine/files/kinds.h"
 #include "engine/sockets/inet-priv.h"
 #include "engine/sockets/inside.h"
+#include "engine/sockets/raw-packet.h"
 #include "proto/inet.pb-c.h"
 #include "proto/sockets.pb-c.h"
 
@@ -274,92 +273,42 @@ int inet_queue_load(struct restore *r, struct restore_inet *all, struct err *err
 
 /* ---- sending again ---- */
 
-static uint32_t sum_words(uint32_t sum, const void *data, size_t len)
-{
-	const unsigned char *p = data;
-	size_t i;
-
-	for (i = 0; i + 1 < len; i += 2)
-		sum += (uint32_t)(p[i] << 8 | p[i + 1]);
-	if (len & 1)
-		sum += (uint32_t)p[len - 1] << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return sum;
-}
-
-/* UDP's own checksum goes over addresses, length and protocol as well. */
-static uint16_t checksum(const void *src, const void *dst, size_t addr_len,
-			 const struct udphdr *head, const void *bytes, size_t len)
-{
-	uint32_t sum = sum_words(0, src, addr_len);
-
-	sum = sum_words(sum, dst, addr_len);
-	sum += (uint32_t)(sizeof(*head) + len) + IPPROTO_UDP;
-	sum = sum_words(sum, head, sizeof(*head));
-	sum = ~sum_words(sum, bytes, len) & 0xffff;
-	return htons((uint16_t)(sum ? sum : 0xffff));
-}
-
 /* Nobody but this machine may see the packet. */
-static bool is_local(int family, const union packet_address *to, socklen_t len)
+static bool is_local(int family, const uint32_t *addr)
 {
 	cleanup_fd int sk = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	union packet_address a = { 0 };
+	socklen_t len = family == AF_INET6 ? sizeof(a.v6) : sizeof(a.v4);
 
-	return sk >= 0 && bind(sk, &to->any, len) == 0 && connect(sk, &to->any, len) == 0;
+	a.any.sa_family = (sa_family_t)family;
+	if (family == AF_INET6)
+		memcpy(&a.v6.sin6_addr, addr, sizeof(a.v6.sin6_addr));
+	else
+		memcpy(&a.v4.sin_addr, addr, sizeof(a.v4.sin_addr));
+	return sk >= 0 && bind(sk, &a.any, len) == 0 && connect(sk, &a.any, len) == 0;
 }
 
-static int send_v4(const struct inet_datagram *p, const uint32_t *src, const uint32_t *dst,
-		   uint32_t port)
+static int send_again(const struct inet_datagram *p, uint32_t port)
 {
-	cleanup_fd int sk = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
-	union packet_address to = { .v4 = { .sin_family = AF_INET } };
-	struct iphdr ip = { .version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_UDP };
+	/* to a socket of IPv6 that takes IPv4 as well it came with mapped addresses */
+	bool mapped = p->v6 && is_mapped(p->dst), v6 = p->v6 && !mapped;
 	struct udphdr udp = { .source = htons((uint16_t)p->src_port),
 			      .dest = htons((uint16_t)port),
 			      .len = htons((uint16_t)(sizeof(udp) + p->len)) };
-	struct iovec iov[] = { { &ip, sizeof(ip) },
-			       { &udp, sizeof(udp) },
-			       { (void *)p->bytes, p->len } };
-	struct msghdr m = {
-		.msg_name = &to, .msg_namelen = sizeof(to.v4), .msg_iov = iov, .msg_iovlen = 3
-	};
+	struct raw_packet packet = { .family = v6 ? AF_INET6 : AF_INET,
+				     .protocol = IPPROTO_UDP,
+				     .src = p->src + (mapped ? 3 : 0),
+				     .dst = p->dst + (mapped ? 3 : 0),
+				     .parts = { { &udp, sizeof(udp) },
+						{ (void *)p->bytes, p->len } } };
+	cleanup_fd int sk = socket(packet.family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 
-	memcpy(&to.v4.sin_addr, dst, 4);
-	memcpy(&ip.saddr, src, 4);
-	memcpy(&ip.daddr, dst, 4);
-	udp.check = checksum(src, dst, 4, &udp, p->bytes, p->len);
-	if (!is_local(AF_INET, &to, sizeof(to.v4)))
+	if (sk < 0)
+		return -errno;
+	if (!is_local(packet.family, packet.dst))
 		return -EADDRNOTAVAIL;
-	return sk < 0 || sendmsg(sk, &m, MSG_DONTWAIT) < 0 ? -errno : 0;
-}
-
-static int send_v6(const struct inet_datagram *p, uint32_t port)
-{
-	cleanup_fd int sk = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
-	union packet_address to = { .v6 = { .sin6_family = AF_INET6 } };
-	struct ip6_hdr ip = { 0 };
-	struct udphdr udp = { .source = htons((uint16_t)p->src_port),
-			      .dest = htons((uint16_t)port),
-			      .len = htons((uint16_t)(sizeof(udp) + p->len)) };
-	struct iovec iov[] = { { &ip, sizeof(ip) },
-			       { &udp, sizeof(udp) },
-			       { (void *)p->bytes, p->len } };
-	struct msghdr m = {
-		.msg_name = &to, .msg_namelen = sizeof(to.v6), .msg_iov = iov, .msg_iovlen = 3
-	};
-
-	memcpy(&to.v6.sin6_addr, p->dst, 16);
-	ip.ip6_vfc = 6 << 4;
-	ip.ip6_plen = udp.len;
-	ip.ip6_nxt = IPPROTO_UDP;
-	ip.ip6_hlim = 64;
-	memcpy(&ip.ip6_src, p->src, 16);
-	memcpy(&ip.ip6_dst, p->dst, 16);
-	udp.check = checksum(p->src, p->dst, 16, &udp, p->bytes, p->len);
-	if (!is_local(AF_INET6, &to, sizeof(to.v6)))
-		return -EADDRNOTAVAIL;
-	return sk < 0 || sendmsg(sk, &m, MSG_DONTWAIT) < 0 ? -errno : 0;
+	udp.check = raw_packet_checksum(&packet);
+	return raw_packet_send(sk, &packet);
 }
 
 static uint32_t queue_memory(int sk)
@@ -377,11 +326,7 @@ static int put_back(const struct isk *s, const struct inet_datagram *p)
 	uint32_t before = queue_memory(s->fd);
 	int i, r;
 
-	if (p->v6 && !is_mapped(p->dst))
-		r = send_v6(p, s->e->src_port);
-	else
-		r = send_v4(p, p->v6 ? p->src + 3 : p->src, p->v6 ? p->dst + 3 : p->dst,
-			    s->e->src_port);
+	r = send_again(p, s->e->src_port);
 	for (i = 0; r == 0 && i < 200 && queue_memory(s->fd) == before; i++)
 		poll(NULL, 0, 1);
 	return r < 0 ? r : queue_memory(s->fd) == before ? -ETIMEDOUT : 0;
