@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Resource limits, the score of the out-of-memory killer, the login uid, scheduling. */
+/* Resource limits, the score of the out-of-memory killer, the login uid. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -214,63 +214,3 @@ void loginuid_set_back(struct restore *r, uint32_t uid)
 	if (uid != UINT32_MAX && write_loginuid(r->proc_fd, uid) < 0)
 		log_warn(r->log, "the login uid of this process cannot be set to %u again", uid);
 }
-
-/* ---- scheduling ---- */
-
-struct sched_attr_v0 {
-	uint32_t size, policy;
-	uint64_t flags;
-	int32_t nice;
-	uint32_t priority;
-	uint64_t runtime, deadline, period;
-};
-
-/* sched_setattr(2) has the flag apart; in the image it is part of the policy, as in
- * sched_setscheduler(2). */
-enum { SCHED_FLAG_RESET = 1 };
-
-static int capture_sched(struct dump *d, struct dump_thread *th, const struct program *p,
-			 CoreEntry *core, struct err *err)
-{
-	ThreadCoreEntry *c = core->thread_core;
-	struct sched_attr_v0 a = { .size = sizeof(a) };
-
-	if (syscall(SYS_sched_getattr, th->t.tid, &a, sizeof(a), 0) < 0)
-		return err_sys(err, -errno, "reading the scheduling of thread %d", th->t.tid);
-	if (a.policy > SCHED_IDLE || a.policy == 4)
-		dump_refuse(d, th->task, "thread %d: scheduling policy %u cannot be kept yet",
-			    th->t.tid, a.policy);
-	c->has_sched_nice = c->has_sched_policy = true;
-	c->sched_nice = a.policy == SCHED_FIFO || a.policy == SCHED_RR ? th->stat.nice : a.nice;
-	c->sched_policy = a.policy | (a.flags & SCHED_FLAG_RESET ? SCHED_RESET_ON_FORK : 0);
-	if (a.policy == SCHED_FIFO || a.policy == SCHED_RR) {
-		c->has_sched_prio = true;
-		c->sched_prio = a.priority;
-	}
-	return 0;
-}
-
-static int finish_sched(struct restore *r, struct restore_thread *th, struct err *err)
-{
-	const ThreadCoreEntry *c = th->core->thread_core;
-	struct sched_attr_v0 a = { .size = sizeof(a) }, now = { .size = sizeof(now) };
-
-	if (!c->has_sched_policy)
-		return 0;
-	a.policy = c->sched_policy & ~(uint32_t)SCHED_RESET_ON_FORK;
-	a.flags = c->sched_policy & SCHED_RESET_ON_FORK ? SCHED_FLAG_RESET : 0;
-	a.nice = c->sched_nice;
-	a.priority = c->has_sched_prio ? c->sched_prio : 0;
-	if (syscall(SYS_sched_getattr, th->t.tid, &now, sizeof(now), 0) == 0 &&
-	    now.policy == a.policy && now.nice == a.nice && now.priority == a.priority &&
-	    now.flags == a.flags)
-		return 0;
-	if (setpriority(PRIO_PROCESS, (id_t)th->t.tid, c->sched_nice) < 0 ||
-	    syscall(SYS_sched_setattr, th->t.tid, &a, 0) < 0)
-		return err_sys(err, -errno, "setting the scheduling of thread %d", th->ns_tid);
-	return 0;
-}
-
-const struct task_attr attr_sched = {
-	.name = "scheduling", .per_thread = true, .capture = capture_sched, .finish = finish_sched
-};

@@ -401,16 +401,31 @@ int rlimits_verify(void)
 
 /* ---- sched: a child for each policy ---- */
 
+/* Version 0 of what sched_setattr(2) takes. */
+struct sched_v0 {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+};
+
+enum { POLICY_DEADLINE = 6, MS = 1000000 };
+
 static struct scheduled {
 	const char *name;
 	int policy, priority, nice;
+	uint64_t runtime, deadline, period;
 	bool possible;
+	struct sched_v0 was;
 } scheduled[] = {
 	{ "other, nice 7", SCHED_OTHER, 0, 7 },
 	{ "batch, nice 3", SCHED_BATCH, 0, 3 },
 	{ "idle", SCHED_IDLE, 0, 0 },
 	{ "fifo, priority 2", SCHED_FIFO, 2, 0 },
 	{ "round robin that forks into normal", SCHED_RR | SCHED_RESET_ON_FORK, 1, 0 },
+	{ "deadline", POLICY_DEADLINE, 0, 4, 2 * MS, 30 * MS, 100 * MS },
+	{ "a slice of its own", SCHED_OTHER, 0, 2, 7 * MS },
 };
 
 static struct station *sched_stations;
@@ -418,6 +433,7 @@ static struct station *sched_stations;
 static int sched_child_verify(void *arg)
 {
 	const struct scheduled *s = arg;
+	struct sched_v0 now = { 0 };
 	struct sched_param sp;
 	int policy = sched_getscheduler(0);
 
@@ -428,17 +444,40 @@ static int sched_child_verify(void *arg)
 	errno = 0;
 	if (getpriority(PRIO_PROCESS, 0) != s->nice)
 		return fail("nice is %d, was %d", getpriority(PRIO_PROCESS, 0), s->nice);
+	if (strict() && (syscall(SYS_sched_getattr, 0, &now, sizeof(now), 0) < 0 ||
+			 memcmp(&now, &s->was, sizeof(now)) != 0))
+		return fail("runtime %lu, deadline %lu, period %lu, flags %lx; they were %lu, %lu, "
+			    "%lu, %lx",
+			    now.runtime, now.deadline, now.period, now.flags, s->was.runtime,
+			    s->was.deadline, s->was.period, s->was.flags);
 	return WL_OK;
+}
+
+static bool schedule(struct scheduled *s)
+{
+	struct sched_param sp = { .sched_priority = s->priority };
+	struct sched_v0 a = { .size = sizeof(a),
+			      .policy = (uint32_t)s->policy,
+			      .nice = s->nice,
+			      .runtime = s->runtime,
+			      .deadline = s->deadline,
+			      .period = s->period };
+
+	if (setpriority(PRIO_PROCESS, 0, s->nice) < 0)
+		return false;
+	if (!s->runtime && sched_setscheduler(0, s->policy, &sp) < 0)
+		return false;
+	if (s->runtime && (!strict() || syscall(SYS_sched_setattr, 0, &a, 0) < 0))
+		return false;
+	return syscall(SYS_sched_getattr, 0, &s->was, sizeof(s->was), 0) == 0;
 }
 
 static void sched_child(void *arg)
 {
 	struct scheduled *s = arg;
-	struct sched_param sp = { .sched_priority = s->priority };
 	struct station *station = &sched_stations[s - scheduled];
 
-	s->possible = setpriority(PRIO_PROCESS, 0, s->nice) == 0 &&
-		      sched_setscheduler(0, s->policy, &sp) == 0;
+	s->possible = schedule(s);
 	if (!s->possible)
 		for (;;)
 			station_answer(station, station_wait(station), WL_SKIP);
@@ -464,7 +503,7 @@ static int sched_setup(void)
 			return fail_errno("fork");
 		scheduled[i].possible = station_ask(&sched_stations[i], scheduled[i].name) == WL_OK;
 		/* Realtime policies need a privilege; the others must work everywhere. */
-		if (!scheduled[i].possible && !scheduled[i].priority)
+		if (!scheduled[i].possible && !scheduled[i].priority && !scheduled[i].runtime)
 			return WL_FAIL;
 		reason_clear();
 	}
@@ -565,7 +604,7 @@ const struct workload identity_workloads[] = {
 	{ "seccomp-strict", "a child in strict mode", NULL, strict_setup, strict_verify },
 	{ "loginuid", "a login uid", NULL, login_setup, login_ask },
 	{ "rlimits", "resource limits", NULL, rlimits_setup, rlimits_verify },
-	{ "sched", "policies, priorities, nice values", NULL, sched_setup, sched_verify },
+	{ "sched", "policies, priorities, nice values", strict_params, sched_setup, sched_verify },
 	{ "prctl", "name, umask, personality, oom_score_adj and prctl(2) values", strict_params,
 	  attributes_setup, attributes_verify },
 	{ 0 },
