@@ -512,6 +512,7 @@ int ckpt_dump(const struct ckpt_options *opts, struct ckpt_result *ret, struct e
 	tree_done(d);
 	gadget_cache_done(&d->gadgets);
 	seccomp_done(d);
+	sem_undo_done(d);
 	image_set_free(d->images);
 	arena_done(&d->arena);
 	buf_done(&d->refusals.text);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * System V semaphore sets and their values. What SEM_UNDO would take back at a task's end is known
- * to the kernel alone and shown nowhere, so it is lost.
+ * System V semaphore sets and their values. What SEM_UNDO takes back at a task's end is the task's
+ * own: task/sem-undo.c.
  */
 #include "engine/ns/ipc-priv.h"
 
@@ -72,6 +72,55 @@ int ipc_sem_look(struct buf *ret, struct err *err)
 			r = err_sys(err, -errno, "reading semaphore set number %d", i);
 	}
 	return r;
+}
+
+static int look_all(void *unused, struct buf *ret, struct err *err)
+{
+	return ipc_sem_look(ret, err);
+}
+
+static int note_sets(struct dump *d, const char *p, const char *end, struct ns_sems *ret)
+{
+	while (p < end) {
+		struct ns_sem_set *set = vec_add(&ret->sets);
+		struct ipc_desc desc;
+
+		if (!set)
+			return -ENOMEM;
+		memcpy(&desc, p, sizeof(desc));
+		memcpy(&set->n, p + sizeof(desc), sizeof(set->n));
+		p += sizeof(desc) + sizeof(set->n);
+		set->id = desc.id;
+		set->values = arena_dup(&d->arena, p, padded(set->n));
+		if (!set->values)
+			return -ENOMEM;
+		p += padded(set->n);
+	}
+	return 0;
+}
+
+int ns_sems_look(struct dump *d, struct ns_sems *ret, struct err *err)
+{
+	cleanup_buf struct buf b = BUF_INIT;
+	bool own = ns_is_own(&d->host_ns, &d->root_ns, NS_IPC);
+	int r = own ? ns_visit(d, NS_IPC, look_all, NULL, &b, err) : ipc_sem_look(&b, err);
+
+	if (r < 0)
+		return r;
+	return note_sets(d, b.data, b.data + b.len, ret) < 0 ? err_nomem(err) : 0;
+}
+
+bool ns_sem_value(const struct restore *r, int id, uint32_t num, uint16_t *ret)
+{
+	const struct ipc_sem_set *s = r->ns->ipc ? r->ns->ipc->sems : NULL;
+
+	for (; s; s = s->next) {
+		if (s->desc.id != id || num >= s->n)
+			continue;
+		*ret = s->values[num];
+		return true;
+	}
+	return false;
 }
 
 static int add(struct image *img, const char **p, struct err *err)

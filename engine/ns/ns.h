@@ -52,7 +52,24 @@ const char *ns_external_key(const struct ckpt_options *opts, enum ns_type type, 
 int ns_inside_uid(const struct dump *d, uint32_t uid, uint32_t *ret);
 int ns_inside_gid(const struct dump *d, uint32_t gid, uint32_t *ret);
 
+/* The semaphore sets of the namespace in which the tree lives. The values are the arena's. */
+struct ns_sem_set {
+	int id;
+	uint32_t n;
+	const uint16_t *values;
+};
+
+struct ns_sems {
+	VEC(struct ns_sem_set) sets; /* the caller's to free */
+};
+
+int ns_sems_look(struct dump *d, struct ns_sems *ret, struct err *err)
+	__attribute__((warn_unused_result));
+
 /* ---- restore ---- */
+
+/* The value of a semaphore in a set that the restore makes; after ns_load(). */
+bool ns_sem_value(const struct restore *r, int id, uint32_t num, uint16_t *ret);
 
 /*
  * Reads and checks everything about namespaces. Needs r->tasks with their ids, r->host_ns.id[] from

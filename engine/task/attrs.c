@@ -27,6 +27,7 @@ const struct task_attr *const task_attrs[] = {
 	&attr_coredump_filter,
 	&attr_oddities,
 	&attr_numa,
+	&attr_sem_undo,
 	&attr_locks, /* nothing is closed in a task any more */
 	&attr_rlimits,
 	&attr_seccomp,

@@ -183,6 +183,8 @@ static int ask_all(struct dump *d, struct questioning *all, size_t n, struct err
 		r = ask_round(d, all, n, i, &asked, err);
 	for (i = 0; i < n && r == 0; i++) {
 		r = mem_write_areas(d, all[i].task, &all[i].programs[0], err);
+		if (r == 0)
+			r = sem_undo_capture(d, all[i].task, err);
 		if (r < 0)
 			err_wrap(err, r, "%s", dump_task_name(d, all[i].task));
 	}

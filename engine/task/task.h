@@ -52,6 +52,14 @@ int tree_identify(struct dump *d, struct err *err) __attribute__((warn_unused_re
 /* Makes the scratch mapping of every living task and runs one program a thread. */
 int tree_question(struct dump *d, struct err *err) __attribute__((warn_unused_result));
 
+/*
+ * What the end of the task would add to System V semaphores, into its core. After the program of
+ * its leader, the scratch mapping still there.
+ */
+int sem_undo_capture(struct dump *d, struct dump_task *task, struct err *err)
+	__attribute__((warn_unused_result));
+void sem_undo_done(struct dump *d);
+
 /* Takes the scratch mappings away. */
 int tree_unscratch(struct dump *d, struct err *err);
 

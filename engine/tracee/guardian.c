@@ -62,6 +62,11 @@ struct guardian {
 	int pipe; /* our end: closing it without a word means that we died */
 };
 
+pid_t guardian_pid(const struct guardian *g)
+{
+	return g->pid;
+}
+
 void guardian_note_scratch(struct guardian *g, pid_t pid, uint64_t start, uint64_t addr,
 			   uint64_t len)
 {

@@ -18,6 +18,9 @@ struct stat;
 /* Starts it. Owned by the caller; ended with guardian_stop(). */
 int guardian_start(struct guardian **ret, struct err *err) __attribute__((warn_unused_result));
 
+/* Its number. It has nothing of its own but memory. */
+pid_t guardian_pid(const struct guardian *g);
+
 /*
  * One for a single undo that must be known beforehand: fn(arg) runs after the engine's death in a
  * copy of its memory and with its descriptors as they are now.

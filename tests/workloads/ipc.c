@@ -2,6 +2,8 @@
 /* System V objects. They belong to the IPC namespace, so only a container of its own can be saved.
  */
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
@@ -216,6 +218,111 @@ static void ipc_teardown(void)
 	msgctl(ipc.msg, IPC_RMID, NULL);
 }
 
+/* ---- sem-undo: what the end of a process adds to semaphores ---- */
+
+static const struct undone {
+	unsigned short value; /* without the operations */
+	short ops[2];
+} undone[] = {
+	{ 10, { -3 } },
+	{ 10, { 5 } },
+	{ 100, { 30000 } },
+	{ 5, { 1, -1 } },
+	{ 32767, { -32767 } },
+	{ 0, { 32767 } },
+	{ 20000, { -10000, -10000 } },
+};
+
+enum { N_UNDONE = ARRAY_SIZE(undone) };
+
+static struct {
+	int id;
+	struct station *stations; /* the process that did it; one that shares nothing with it */
+} su = { .id = -1 };
+
+static int undone_check(bool done, const char *when)
+{
+	unsigned short now[N_UNDONE];
+
+	if (semctl(su.id, 0, GETALL, now) < 0)
+		return fail_errno("GETALL");
+	for (size_t i = 0; i < N_UNDONE; i++) {
+		int want = undone[i].value + (done ? undone[i].ops[0] + undone[i].ops[1] : 0);
+
+		if (now[i] != want)
+			return fail("semaphore %zu is %u instead of %d %s", i, now[i], want, when);
+	}
+	return WL_OK;
+}
+
+static int undone_do(void)
+{
+	for (size_t i = 0; i < N_UNDONE; i++)
+		for (size_t k = 0; k < 2; k++) {
+			struct sembuf op = { (unsigned short)i, undone[i].ops[k],
+					     IPC_NOWAIT | SEM_UNDO };
+
+			if (op.sem_op && semop(su.id, &op, 1) < 0)
+				return fail_errno("semop %d", op.sem_op);
+		}
+	return WL_OK;
+}
+
+/* Leaving the list of operations ends it, as the end of the process would. */
+static int undone_verify_self(void *arg)
+{
+	int r = undone_check(true, "before");
+
+	if (r == WL_OK && unshare(CLONE_SYSVSEM) < 0)
+		return fail_errno("unshare");
+	if (r == WL_OK)
+		r = undone_check(false, "when all is undone");
+	return r == WL_OK ? undone_do() : r;
+}
+
+static void undone_run(void *arg)
+{
+	undone_do();
+	station_serve(&su.stations[0], undone_verify_self, NULL);
+}
+
+static int bystander_verify(void *arg)
+{
+	return WL_OK;
+}
+
+static void *bystander_run(void *arg)
+{
+	station_serve(&su.stations[1], bystander_verify, NULL);
+}
+
+static int su_verify(void)
+{
+	return station_ask(&su.stations[0], "the one with semaphores");
+}
+
+/* The first process has a thread, and with it a list that stays empty. */
+static int su_setup(void)
+{
+	unsigned short values[N_UNDONE];
+	pthread_t thread;
+
+	for (size_t i = 0; i < N_UNDONE; i++)
+		values[i] = undone[i].value;
+	su.stations = stations_new(2);
+	su.id = semget(IPC_PRIVATE, N_UNDONE, IPC_CREAT | 0600);
+	if (su.id < 0 || semctl(su.id, 0, SETALL, values) < 0 || !su.stations)
+		return fail_errno("semget");
+	if (pthread_create(&thread, NULL, bystander_run, NULL))
+		return fail_errno("pthread_create");
+	return child_start(undone_run, NULL) < 0 ? fail_errno("fork") : su_verify();
+}
+
+static void su_teardown(void)
+{
+	semctl(su.id, 0, IPC_RMID);
+}
+
 static struct workload_param ipc_params[] = {
 	{ "huge", 0, "1: a segment of huge pages too" },
 	STRICT_PARAM,
@@ -225,5 +332,7 @@ static struct workload_param ipc_params[] = {
 const struct workload ipc_workloads[] = {
 	{ "sysvipc", "System V memory, semaphores and messages (needs its own IPC namespace)",
 	  ipc_params, ipc_setup, ipc_verify, NULL, 0, ipc_teardown },
+	{ "sem-undo", "what the end of a process gives back to semaphores (SEM_UNDO)", NULL,
+	  su_setup, su_verify, NULL, 0, su_teardown },
 	{ 0 },
 };
