@@ -153,10 +153,11 @@ struct restore {
 	uint32_t net_lock_method; /* enum net_lock_method: how the dump cut off the network */
 	const char *net_lock_id;
 	struct restore_tcp *tcp; /* NULL: no connection is cut off by this restore */
-	uint64_t own_caps;	 /* permitted capabilities of the engine */
-	int null_fd;		 /* /dev/null at a number that builders see; 0: not needed */
-	int fd_base;		 /* lowest number of the engine's own descriptors in builders */
-	int fd_next;		 /* next one to give out */
+	uint32_t keyring;  /* of a builder: the session keyring that it has, 0: the engine's */
+	uint64_t own_caps; /* permitted capabilities of the engine */
+	int null_fd;	   /* /dev/null at a number that builders see; 0: not needed */
+	int fd_base;	   /* lowest number of the engine's own descriptors in builders */
+	int fd_next;	   /* next one to give out */
 	struct proc_vmas *own_vmas;
 	uint64_t scratch_addr, scratch_len; /* the same in every task */
 	uint64_t inherit_distance; /* of inherited memory from its final place, in builders */

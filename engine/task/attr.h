@@ -41,7 +41,7 @@ extern const struct task_attr attr_tid_address, attr_robust_list, attr_rseq, att
 	attr_oom, attr_loginuid, attr_sched, attr_personality, attr_subreaper, attr_pdeathsig,
 	attr_membarrier, attr_creds, attr_seccomp, attr_dumpable, attr_thp, attr_affinity,
 	attr_ioprio, attr_timer_slack, attr_coredump_filter, attr_oddities, attr_numa, attr_locks,
-	attr_sem_undo;
+	attr_sem_undo, attr_keyring;
 
 /* seccomp.img: written at the end of a dump, read at the start of a restore. */
 int seccomp_write(struct dump *d, struct err *err) __attribute__((warn_unused_result));
@@ -56,6 +56,13 @@ int seccomp_load(struct restore *r, struct err *err) __attribute__((warn_unused_
 uint32_t loginuid_clear(struct restore *r);
 void loginuid_set_back(struct restore *r, uint32_t uid);
 int loginuid_enter(struct restore *r, struct restore_task *task, struct err *err)
+	__attribute__((warn_unused_result));
+
+/*
+ * In a builder, before it forks others: joins the session keyring of its task, unless it has
+ * inherited it.
+ */
+int keyring_enter(struct restore *r, const struct restore_task *task, struct err *err)
 	__attribute__((warn_unused_result));
 
 /*

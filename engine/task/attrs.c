@@ -32,6 +32,7 @@ const struct task_attr *const task_attrs[] = {
 	&attr_rlimits,
 	&attr_seccomp,
 	&attr_creds,
+	&attr_keyring, /* with the ids of its user */
 	&attr_dumpable,
 	&attr_pdeathsig,
 	&attr_posix_timers,

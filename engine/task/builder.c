@@ -401,6 +401,8 @@ static int build(struct restore *r, struct restore_task *task, struct err *err)
 	int n = task->index ? 0 : build_shared(r, task, err);
 
 	if (n == 0)
+		n = keyring_enter(r, task, err);
+	if (n == 0)
 		n = give_birth(r, task, err);
 	if (n < 0)
 		return n;
