@@ -57,7 +57,8 @@ static int member_verify(void *arg)
 	if (strcmp(now, m->was))
 		return fail("the session keyring is '%s' and was '%s'", now, m->was);
 	if (m->own)
-		return links() == 1 ? WL_OK : fail("%d links in a keyring: %s", links(), strerror(errno));
+		return links() == 1 ? WL_OK
+				    : fail("%d links in a keyring: %s", links(), strerror(errno));
 	if (links() != 0)
 		return fail("there are %d keys in the keyring", links());
 	/* 0: it is the one that we have */
