@@ -142,6 +142,16 @@ ssize_t arch_find_restorer(const uint8_t *text, size_t len);
 /* The loop's own `syscall` instruction, as an offset from arch_run.code. */
 size_t arch_loop_syscall_offset(void);
 
+/*
+ * A jump to a full address that changes no register, as it can stand at the start of a function:
+ * ARCH_JUMP bytes.
+ */
+enum { ARCH_JUMP = 14 };
+void arch_jump_build(uint64_t target, uint8_t *buf);
+
+/* The instruction pointer of a stopped thread. 0 or -errno. */
+int arch_ip_get(pid_t tid, uint64_t *ret);
+
 /* Highest user address plus one. */
 uint64_t arch_task_size(void);
 

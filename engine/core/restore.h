@@ -40,6 +40,7 @@ struct builder_shared;
 struct errand_box;
 struct page_map;
 struct inherited;
+struct restore_vdso;
 struct proc_vmas;
 
 struct restore_thread {
@@ -105,6 +106,7 @@ struct restore_task {
 	struct scratch scratch;
 	struct page_map *pages;
 	struct inherited *inherited; /* for each area; NULL: none */
+	struct restore_vdso *vdso;   /* NULL: none, or the kernel's is in the place of its own */
 	/* address space, built before the fork: mapping areas; what follows when they are filled */
 	struct program prog_mm, prog_filled;
 };

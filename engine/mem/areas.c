@@ -70,6 +70,8 @@ enum area_kind area_classify(const struct proc_vma *vma, const char **ret_why)
 		return AREA_KIND_VSYSCALL;
 	if (strcmp(path, "[vdso]") == 0)
 		return AREA_KIND_VDSO;
+	if (strcmp(path, AREA_PATH_ASIDE) == 0)
+		return AREA_KIND_ASIDE;
 	if (starts(path, "[vvar"))
 		return AREA_KIND_VVAR;
 	/* its pages are put there by the kernel, as those of a device */

@@ -16,11 +16,15 @@ enum area_kind {
 	AREA_KIND_VDSO,
 	AREA_KIND_VVAR,
 	AREA_KIND_VSYSCALL,
+	AREA_KIND_ASIDE, /* a vDSO that a restore has put beside the task's own */
 	AREA_KIND_UNSUPPORTED,
 };
 
 /* Classifies; for AREA_KIND_UNSUPPORTED, *ret_why is the reason. */
 enum area_kind area_classify(const struct proc_vma *vma, const char **ret_why);
+
+/* The path that vdso_collect() gives to an AREA_KIND_ASIDE, which the kernel does not know. */
+#define AREA_PATH_ASIDE "[vdso aside]"
 
 /* Private pages of it must be stored. */
 bool area_has_own_pages(const struct proc_vma *vma);

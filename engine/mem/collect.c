@@ -232,6 +232,9 @@ int mem_collect(struct dump *d, struct dump_task *task, struct err *err)
 		r = proc_vmas_parse(text.data, text.len, &task->vmas);
 	if (r < 0)
 		return err_sys(err, r, "reading the areas of %s", dump_task_name(d, task));
+	r = vdso_collect(d, task, err);
+	if (r < 0)
+		return r;
 	entries = arena_alloc(&d->arena, (task->vmas.n + 1) * sizeof(*entries));
 	if (!entries)
 		return err_nomem(err);
@@ -281,7 +284,10 @@ static int entry_list(struct dump *d, struct dump_task *task, MmEntry *mm, struc
 		return err_nomem(err);
 	for (i = 0; i < task->vmas.n; i++) {
 		VmaEntry *e = &entries[i];
+		const char *why;
 
+		if (area_classify(&task->vmas.v[i], &why) == AREA_KIND_ASIDE)
+			continue;
 		if (last && e->status & AREA_VVAR && last->status & AREA_VVAR &&
 		    last->end == e->start) {
 			last->end = e->end;
@@ -315,6 +321,8 @@ int mem_write_areas(struct dump *d, struct dump_task *task, const struct program
 	mm.mm_env_start = st->env_start;
 	mm.mm_env_end = st->env_end;
 	mm.exe_file_id = task->exe_id;
+	mm.has_vdso_aside = task->vdso_aside != 0;
+	mm.vdso_aside = task->vdso_aside;
 	mm.has_dumpable = true;
 	mm.dumpable = (int32_t)prog_result(p, leader->asked[ASKED_DUMPABLE].step);
 	mm.has_thp_disabled = true;

@@ -220,6 +220,9 @@ int mem_fill(struct restore *r, struct err *err)
 		run_workers(&f);
 	if (n == 0 && f.failed)
 		n = err->code;
+	vec_foreach (t, &r->tasks)
+		if (n == 0 && (*t)->vdso)
+			n = vdso_redirect(r, *t, err);
 	pthread_mutex_destroy(&f.lock);
 	vec_free(&f.pieces);
 	vec_free(&f.ranges);

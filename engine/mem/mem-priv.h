@@ -62,6 +62,37 @@ int inherit_place(struct restore *r, const struct ranges *own, const struct rang
 bool inherit_has(const struct restore_task *task, size_t area);
 uint64_t inherit_at(const struct restore *r, uint64_t addr);
 
+/* ---- the vDSO (vdso.c, vdso-dump.c) ---- */
+
+/*
+ * What is written to the start of a vDSO that another one is redirected to; CRIU does the same. So
+ * the next dump knows that this one does not belong to the task, and which one does.
+ */
+struct vdso_mark {
+	uint64_t signature, vdso, version, vvar, own_vvar;
+};
+#define VDSO_MARK_SIGNATURE 0x4f53447655495243ull /* "CRIUvDSO" */
+#define VDSO_MARK_NONE UINT64_MAX		  /* no such area */
+enum { VDSO_MARK_VERSION = 3 };
+
+/*
+ * Dump, with the areas read: takes threads out of the vDSO; names areas of a redirected one by what
+ * they are.
+ */
+int vdso_collect(struct dump *d, struct dump_task *task, struct err *err);
+
+/*
+ * Restore: decides what becomes of the stored vDSO. The calls that empty the address space, with
+ * the running kernel's vDSO in the place of the stored one; if that is kept instead as an ordinary
+ * area, the calls that put the kernel's aside, when all areas are mapped, and that protect it.
+ */
+int vdso_put(struct restore *r, struct restore_task *task, struct program *p, struct err *err);
+void vdso_put_aside(const struct restore *r, const struct restore_task *task, struct program *p);
+void vdso_protect(const struct restore_task *task, struct program *p);
+
+/* Between the two programs, with pages filled: redirects the functions of a stored vDSO. */
+int vdso_redirect(const struct restore *r, const struct restore_task *task, struct err *err);
+
 /* ---- attached System V segments (sysv.c) ---- */
 
 /* Dump: fills e; refuses what cannot be attached again. */

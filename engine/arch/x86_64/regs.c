@@ -32,6 +32,27 @@ size_t arch_loop_syscall_offset(void)
 	return (size_t)(arch_loop_syscall - arch_loop_start);
 }
 
+void arch_jump_build(uint64_t target, uint8_t *buf)
+{
+	/* jmp *0(%rip), and the address behind it */
+	static const uint8_t jump[] = { 0xff, 0x25, 0, 0, 0, 0 };
+
+	memcpy(buf, jump, sizeof(jump));
+	memcpy(buf + sizeof(jump), &target, sizeof(target));
+}
+
+int arch_ip_get(pid_t tid, uint64_t *ret)
+{
+	long ip;
+
+	errno = 0;
+	ip = ptrace(PTRACE_PEEKUSER, tid, (void *)offsetof(struct user, regs.rip), NULL);
+	if (errno)
+		return -errno;
+	*ret = (uint64_t)ip;
+	return 0;
+}
+
 uint64_t arch_task_size(void)
 {
 	return 0x7ffffffff000;

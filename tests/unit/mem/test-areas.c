@@ -45,6 +45,7 @@ TEST(kinds)
 	check_int(kind_of("rw-s", "socket:[4711]", "rd wr sh mr mw me ms mm", &why),
 		  AREA_KIND_RING);
 	check_int(kind_of("r-xp", "[vdso]", "rd ex de", &why), AREA_KIND_VDSO);
+	check_int(kind_of("r-xp", AREA_PATH_ASIDE, "rd ex de", &why), AREA_KIND_ASIDE);
 	check_int(kind_of("r--p", "[vvar]", "rd io de dd pf", &why), AREA_KIND_VVAR);
 	check_int(kind_of("r--p", "[vvar_vclock]", "rd io de dd pf", &why), AREA_KIND_VVAR);
 	check_int(kind_of("--xp", "[vsyscall]", "ex", &why), AREA_KIND_VSYSCALL);
