@@ -69,7 +69,7 @@ static int list_tree(struct dump *d, struct dump_unix *all, struct err *err)
 	return unix_find_makers(d, all->met, err);
 }
 
-static const struct tree_socket *find_in_tree(const struct dump_unix *all, uint32_t ino)
+static struct tree_socket *find_in_tree(const struct dump_unix *all, uint32_t ino)
 {
 	struct tree_socket key = { .ino = ino }, *k = &key, **found;
 
@@ -475,11 +475,26 @@ static void fill(const struct dump *d, const struct file_ref *ref, const struct 
 		e->has_peer_closed = e->peer_closed = true;
 }
 
+static int write_entry(struct dump *d, const struct dump_unix *all, struct tree_socket *self,
+		       const FileEntry *fe, struct err *err)
+{
+	const FileEntry *kept = arena_dup(&d->arena, fe, sizeof(*fe));
+	struct tree_socket *peer = fe->usk->peer ? find_in_tree(all, fe->usk->peer) : NULL;
+	const struct unix_diag *theirs = peer ? diag_unix_find(&all->list, peer->ino) : NULL;
+	bool mutual = theirs && theirs->peer == self->ino;
+	int r;
+
+	if (!kept)
+		return err_nomem(err);
+	r = unix_write_in_order(d, self, mutual ? NULL : peer, kept, err);
+	return r < 0 ? r : KIND_WRITES_LATER;
+}
+
 int unix_capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err *err)
 {
 	struct dump_unix *all = files_dump_state(d, &kind_unix, sizeof(*all));
 	UnixSkEntry *e = arena_alloc(&d->arena, sizeof(*e));
-	const struct tree_socket *self;
+	struct tree_socket *self;
 	const struct unix_diag *sk;
 	int r;
 
@@ -508,5 +523,5 @@ int unix_capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct err
 		r = capture_path(d, ref, e, err);
 	if (r == 0)
 		r = capture_peer(d, ref, all, sk, e, err);
-	return r;
+	return r == 0 ? write_entry(d, all, self, fe, err) : r;
 }

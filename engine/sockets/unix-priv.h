@@ -53,7 +53,20 @@ struct tree_socket {
 	int lfd;
 	pid_t maker; /* of its connection, by the number inside */
 	bool maker_unknown;
+
+	/* the order in files.img, see unix-order.c */
+	bool written;
+	const struct FileEntry *held;	  /* its entry, until that of its other end is written */
+	struct tree_socket *waiting;	  /* those that wait for this one: the first */
+	struct tree_socket *next_waiting; /* the next that waits for the same one */
 };
+
+/*
+ * Writes the entry of s, or holds it back until that of peer has been written. peer: the one that
+ * it is connected to and that is not connected to it; NULL: none. fe stays as it is.
+ */
+int unix_write_in_order(struct dump *d, struct tree_socket *s, struct tree_socket *peer,
+			const struct FileEntry *fe, struct err *err);
 
 /* Sets who made the connections of all of them. */
 int unix_find_makers(struct dump *d, struct tree_socket *list, struct err *err);

@@ -289,6 +289,54 @@ static int listen_verify(void)
 	return WL_OK;
 }
 
+/* ---- unix-chain ---- */
+
+/*
+ * Datagram sockets that are connected to the next one, which is connected to another and takes
+ * nothing from them any more, but for the last.
+ */
+enum { CHAIN = 4 };
+static int chain[CHAIN];
+static struct sockaddr_un chain_names[CHAIN];
+
+static int chain_setup(void)
+{
+	int i;
+
+	for (i = 0; i < CHAIN; i++) {
+		struct sockaddr_un *name = &chain_names[i];
+
+		name->sun_family = AF_UNIX;
+		snprintf(name->sun_path, sizeof(name->sun_path), "%s",
+			 path_in((char[]){ 'c', (char)('0' + i), 0 }));
+		chain[i] = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		if (chain[i] < 0 || bind(chain[i], (struct sockaddr *)name, sizeof(*name)) < 0)
+			return fail_errno("socket %d", i);
+	}
+	for (i = 0; i < CHAIN - 1; i++)
+		if (connect(chain[i], (struct sockaddr *)&chain_names[i + 1],
+			    sizeof(chain_names[i])) < 0)
+			return fail_errno("connecting socket %d", i);
+	return WL_OK;
+}
+
+static int chain_verify(void)
+{
+	for (int i = 0; i < CHAIN - 1; i++) {
+		struct sockaddr_un peer = { 0 };
+		socklen_t len = sizeof(peer);
+
+		if (getpeername(chain[i], (struct sockaddr *)&peer, &len) < 0 ||
+		    strcmp(peer.sun_path, chain_names[i + 1].sun_path) != 0)
+			return fail("socket %d is connected to '%s'", i, peer.sun_path);
+	}
+	if (send_bytes(chain[CHAIN - 2], 100, 540) != WL_OK)
+		return WL_FAIL;
+	if (send(chain[0], "", 1, MSG_DONTWAIT) >= 0 || errno != EPERM)
+		return fail("a socket takes what is from a third");
+	return recv_bytes(chain[CHAIN - 1], 100, 540, "the last");
+}
+
 static struct workload_param strict_params[] = { STRICT_PARAM, { 0 } };
 
 const struct workload unix_workloads[] = {
@@ -296,5 +344,7 @@ const struct workload unix_workloads[] = {
 	  unix_pair_setup, unix_pair_verify },
 	{ "unix-listen", "listeners by path and abstract name, with connections", strict_params,
 	  listen_setup, listen_verify },
+	{ "unix-chain", "datagram sockets, each connected to one that was made later", NULL,
+	  chain_setup, chain_verify },
 	{ 0 },
 };
