@@ -11,7 +11,6 @@
 #include <sys/socket.h>
 
 #include "engine/base/cleanup.h"
-#include "engine/base/vec.h"
 #include "engine/sockets/diag.h"
 
 /* Copies as much as there is: a newer kernel may say more, an older one less. */
@@ -29,52 +28,21 @@ static int type_of(const struct nlattr *a)
 
 /* ---- internet ---- */
 
-struct inet_answer {
-	VEC(struct diag_inet) list;
-};
-
-static int take_inet(void *arg, const struct nlmsghdr *h)
+static int take_inet(struct arena *a, void *item, const struct nlmsghdr *h, size_t at)
 {
-	struct inet_answer *ans = arg;
-	const struct inet_diag_msg *m;
-	size_t at = NLMSG_LENGTH(sizeof(*m));
-	const struct nlattr *a;
-	struct diag_inet *d;
+	const struct inet_diag_msg *m = NLMSG_DATA(h);
+	const struct nlattr *attr;
+	struct diag_inet *d = item;
 
-	if (!h) {
-		ans->list.n = 0;
-		return 0;
-	}
-	m = NLMSG_DATA(h);
-	if (h->nlmsg_len < at)
-		return -EBADMSG;
-	d = vec_add(&ans->list);
-	if (!d)
-		return -ENOMEM;
 	d->ino = m->idiag_inode;
 	d->state = m->idiag_state;
 	d->src_port = ntohs(m->id.idiag_sport);
 	d->dst_port = ntohs(m->id.idiag_dport);
 	memcpy(d->src, m->id.idiag_src, sizeof(d->src));
 	memcpy(d->dst, m->id.idiag_dst, sizeof(d->dst));
-	while ((a = diag_next_attr(h, &at)))
-		if (type_of(a) == INET_DIAG_SHUTDOWN)
-			take_struct(&d->shutdown, sizeof(d->shutdown), a);
-	return 0;
-}
-
-/* Hands a list over to the arena, and tells how the question failed. */
-static int finish(struct arena *a, int r, const char *what, const void *v, size_t n, size_t size,
-		  const void **ret, size_t *ret_n, struct err *err)
-{
-	/* without the kernel's module for a protocol, none of its sockets is known to it */
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
-		return err_sys(err, r, "reading the list of %s sockets", what);
-	if (n && !(*ret = arena_dup(a, v, n * size)))
-		return err_nomem(err);
-	*ret_n = n;
+	while ((attr = diag_next_attr(h, &at)))
+		if (type_of(attr) == INET_DIAG_SHUTDOWN)
+			take_struct(&d->shutdown, sizeof(d->shutdown), attr);
 	return 0;
 }
 
@@ -84,38 +52,31 @@ int diag_inet(struct arena *a, int netns_fd, int family, int protocol, struct di
 	struct {
 		struct nlmsghdr h;
 		struct inet_diag_req_v2 r;
-	} q = {
-		.h.nlmsg_len = sizeof(q),
+	} req = {
+		.h.nlmsg_len = sizeof(req),
 		.h.nlmsg_type = SOCK_DIAG_BY_FAMILY,
 		.h.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
 		.r.sdiag_family = (uint8_t)family,
 		.r.sdiag_protocol = (uint8_t)protocol,
 		.r.idiag_states = ~0u,
 	};
-	cleanup_fd int sk = diag_netlink_in(netns_fd, NETLINK_SOCK_DIAG, err);
-	struct inet_answer ans = { 0 };
-	int r;
+	const struct diag_question q = { .what = "internet",
+					 .request = &req,
+					 .len = sizeof(req),
+					 .optional = true,
+					 .head_size = sizeof(struct inet_diag_msg),
+					 .item_size = sizeof(*ret->v),
+					 .take = take_inet };
 
-	if (sk < 0)
-		return sk;
-	r = diag_dump(sk, &q, sizeof(q), take_inet, &ans);
-	r = finish(a, r, "internet", ans.list.v, ans.list.n, sizeof(*ans.list.v),
-		   (const void **)&ret->v, &ret->n, err);
-	vec_free(&ans.list);
-	return r;
+	return diag_ask(a, netns_fd, &q, (const void **)&ret->v, &ret->n, err);
 }
 
 /* ---- packet ---- */
 
-struct packet_answer {
-	struct arena *arena;
-	VEC(struct diag_packet) list;
-};
-
-static int take_members(struct packet_answer *ans, struct diag_packet *d, const struct nlattr *a)
+static int take_members(struct arena *arena, struct diag_packet *d, const struct nlattr *a)
 {
 	size_t n = (a->nla_len - NLA_HDRLEN) / sizeof(struct packet_diag_mclist), i;
-	struct diag_packet_member *list = arena_alloc(ans->arena, (n + 1) * sizeof(*list));
+	struct diag_packet_member *list = arena_alloc(arena, (n + 1) * sizeof(*list));
 
 	if (!list)
 		return -ENOMEM;
@@ -158,15 +119,14 @@ static void take_info(struct diag_packet *d, const struct nlattr *a)
 	d->flags = i.pdi_flags;
 }
 
-static int take_packet_attr(struct packet_answer *ans, struct diag_packet *d,
-			    const struct nlattr *a)
+static int take_packet_attr(struct arena *arena, struct diag_packet *d, const struct nlattr *a)
 {
 	switch (type_of(a)) {
 	case PACKET_DIAG_INFO:
 		take_info(d, a);
 		break;
 	case PACKET_DIAG_MCLIST:
-		return take_members(ans, d, a);
+		return take_members(arena, d, a);
 	case PACKET_DIAG_RX_RING:
 		d->has_rx = true;
 		take_ring(&d->rx, a);
@@ -182,30 +142,18 @@ static int take_packet_attr(struct packet_answer *ans, struct diag_packet *d,
 	return 0;
 }
 
-static int take_packet(void *arg, const struct nlmsghdr *h)
+static int take_packet(struct arena *a, void *item, const struct nlmsghdr *h, size_t at)
 {
-	struct packet_answer *ans = arg;
-	const struct packet_diag_msg *m;
-	size_t at = NLMSG_LENGTH(sizeof(*m));
-	const struct nlattr *a;
-	struct diag_packet *d;
+	const struct packet_diag_msg *m = NLMSG_DATA(h);
+	const struct nlattr *attr;
+	struct diag_packet *d = item;
 	int r = 0;
 
-	if (!h) {
-		ans->list.n = 0;
-		return 0;
-	}
-	m = NLMSG_DATA(h);
-	if (h->nlmsg_len < at)
-		return -EBADMSG;
-	d = vec_add(&ans->list);
-	if (!d)
-		return -ENOMEM;
 	d->ino = m->pdiag_ino;
 	d->type = m->pdiag_type;
 	d->protocol = m->pdiag_num;
-	while (r == 0 && (a = diag_next_attr(h, &at)))
-		r = take_packet_attr(ans, d, a);
+	while (r == 0 && (attr = diag_next_attr(h, &at)))
+		r = take_packet_attr(a, d, attr);
 	return r;
 }
 
@@ -214,57 +162,39 @@ int diag_packet(struct arena *a, int netns_fd, struct diag_packets *ret, struct 
 	struct {
 		struct nlmsghdr h;
 		struct packet_diag_req r;
-	} q = {
-		.h.nlmsg_len = sizeof(q),
+	} req = {
+		.h.nlmsg_len = sizeof(req),
 		.h.nlmsg_type = SOCK_DIAG_BY_FAMILY,
 		.h.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
 		.r.sdiag_family = AF_PACKET,
 		.r.pdiag_show = PACKET_SHOW_INFO | PACKET_SHOW_MCLIST | PACKET_SHOW_RING_CFG |
 				PACKET_SHOW_FANOUT,
 	};
-	cleanup_fd int sk = diag_netlink_in(netns_fd, NETLINK_SOCK_DIAG, err);
-	struct packet_answer ans = { .arena = a };
-	int r;
+	const struct diag_question q = { .what = "packet",
+					 .request = &req,
+					 .len = sizeof(req),
+					 .optional = true,
+					 .head_size = sizeof(struct packet_diag_msg),
+					 .item_size = sizeof(*ret->v),
+					 .take = take_packet };
 
-	if (sk < 0)
-		return sk;
-	r = diag_dump(sk, &q, sizeof(q), take_packet, &ans);
-	r = finish(a, r, "packet", ans.list.v, ans.list.n, sizeof(*ans.list.v),
-		   (const void **)&ret->v, &ret->n, err);
-	vec_free(&ans.list);
-	return r;
+	return diag_ask(a, netns_fd, &q, (const void **)&ret->v, &ret->n, err);
 }
 
 /* ---- netlink ---- */
 
-struct netlink_answer {
-	VEC(struct diag_netlink) list;
-};
-
-static int take_netlink(void *arg, const struct nlmsghdr *h)
+static int take_netlink(struct arena *a, void *item, const struct nlmsghdr *h, size_t at)
 {
-	struct netlink_answer *ans = arg;
-	const struct netlink_diag_msg *m;
-	size_t at = NLMSG_LENGTH(sizeof(*m));
-	const struct nlattr *a;
-	struct diag_netlink *d;
+	const struct netlink_diag_msg *m = NLMSG_DATA(h);
+	const struct nlattr *attr;
+	struct diag_netlink *d = item;
 
-	if (!h) {
-		ans->list.n = 0;
-		return 0;
-	}
-	m = NLMSG_DATA(h);
-	if (h->nlmsg_len < at)
-		return -EBADMSG;
-	d = vec_add(&ans->list);
-	if (!d)
-		return -ENOMEM;
 	d->ino = m->ndiag_ino;
 	d->state = m->ndiag_state;
 	d->dst_group = m->ndiag_dst_group;
-	while ((a = diag_next_attr(h, &at)))
-		if (type_of(a) == NETLINK_DIAG_FLAGS)
-			take_struct(&d->flags, sizeof(d->flags), a);
+	while ((attr = diag_next_attr(h, &at)))
+		if (type_of(attr) == NETLINK_DIAG_FLAGS)
+			take_struct(&d->flags, sizeof(d->flags), attr);
 	return 0;
 }
 
@@ -273,23 +203,21 @@ int diag_netlink(struct arena *a, int netns_fd, struct diag_netlinks *ret, struc
 	struct {
 		struct nlmsghdr h;
 		struct netlink_diag_req r;
-	} q = {
-		.h.nlmsg_len = sizeof(q),
+	} req = {
+		.h.nlmsg_len = sizeof(req),
 		.h.nlmsg_type = SOCK_DIAG_BY_FAMILY,
 		.h.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
 		.r.sdiag_family = AF_NETLINK,
 		.r.sdiag_protocol = NDIAG_PROTO_ALL,
 		.r.ndiag_show = NDIAG_SHOW_FLAGS,
 	};
-	cleanup_fd int sk = diag_netlink_in(netns_fd, NETLINK_SOCK_DIAG, err);
-	struct netlink_answer ans = { 0 };
-	int r;
+	const struct diag_question q = { .what = "netlink",
+					 .request = &req,
+					 .len = sizeof(req),
+					 .optional = true,
+					 .head_size = sizeof(struct netlink_diag_msg),
+					 .item_size = sizeof(*ret->v),
+					 .take = take_netlink };
 
-	if (sk < 0)
-		return sk;
-	r = diag_dump(sk, &q, sizeof(q), take_netlink, &ans);
-	r = finish(a, r, "netlink", ans.list.v, ans.list.n, sizeof(*ans.list.v),
-		   (const void **)&ret->v, &ret->n, err);
-	vec_free(&ans.list);
-	return r;
+	return diag_ask(a, netns_fd, &q, (const void **)&ret->v, &ret->n, err);
 }

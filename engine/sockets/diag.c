@@ -54,8 +54,29 @@ static int done_code(const struct nlmsghdr *h)
 	return code < 0 ? code : 1;
 }
 
+struct answer {
+	const struct diag_question *q;
+	struct arena *arena;
+	uint8_t *v;
+	size_t n, cap;
+	bool torn; /* sockets came or went in between */
+};
+
+static int take_message(struct answer *ans, const struct nlmsghdr *h)
+{
+	size_t at = NLMSG_LENGTH(ans->q->head_size), size = ans->q->item_size;
+	uint8_t *item;
+
+	if (h->nlmsg_len < at)
+		return -EBADMSG;
+	if (vec_grow_raw((void **)&ans->v, ans->n, &ans->cap, size) < 0)
+		return -ENOMEM;
+	item = memset(ans->v + ans->n++ * size, 0, size);
+	return ans->q->take(ans->arena, item, h, at);
+}
+
 /* Takes the messages of one datagram. 1: the answer has ended. */
-static int take_datagram(const char *buf, size_t n, diag_take_fn take, void *arg, bool *ret_torn)
+static int take_datagram(struct answer *ans, const char *buf, size_t n)
 {
 	size_t at;
 
@@ -66,7 +87,7 @@ static int take_datagram(const char *buf, size_t n, diag_take_fn take, void *arg
 		if (h->nlmsg_len < NLMSG_HDRLEN || h->nlmsg_len > n - at)
 			return -EBADMSG;
 		if (h->nlmsg_flags & NLM_F_DUMP_INTR)
-			*ret_torn = true;
+			ans->torn = true;
 		if (h->nlmsg_type == NLMSG_DONE)
 			return done_code(h);
 		if (h->nlmsg_type == NLMSG_ERROR) {
@@ -75,7 +96,7 @@ static int take_datagram(const char *buf, size_t n, diag_take_fn take, void *arg
 			return h->nlmsg_len >= NLMSG_LENGTH(sizeof(*e)) && e->error < 0 ? e->error
 											: -EBADMSG;
 		}
-		r = take(arg, h);
+		r = take_message(ans, h);
 		if (r < 0)
 			return r;
 		at += NLMSG_ALIGN(h->nlmsg_len);
@@ -83,7 +104,7 @@ static int take_datagram(const char *buf, size_t n, diag_take_fn take, void *arg
 	return 0;
 }
 
-static int receive(int sk, diag_take_fn take, void *arg, bool *ret_torn)
+static int receive(struct answer *ans, int sk)
 {
 	static const size_t size = 64 * 1024;
 	cleanup_free char *buf = malloc(size);
@@ -98,27 +119,37 @@ static int receive(int sk, diag_take_fn take, void *arg, bool *ret_torn)
 			continue;
 		if (n <= 0)
 			return n < 0 ? -errno : -EBADMSG;
-		r = take_datagram(buf, (size_t)n, take, arg, ret_torn);
+		r = take_datagram(ans, buf, (size_t)n);
 	}
 	return r < 0 ? r : 0;
 }
 
-int diag_dump(int sk, const void *request, size_t len, diag_take_fn take, void *arg)
+int diag_ask(struct arena *a, int netns_fd, const struct diag_question *q, const void **ret,
+	     size_t *ret_n, struct err *err)
 {
+	cleanup_fd int sk = diag_netlink_in(netns_fd, NETLINK_SOCK_DIAG, err);
+	struct answer ans = { .q = q, .arena = a };
 	int r = 0, tries;
 
+	if (sk < 0)
+		return sk;
 	for (tries = 0; tries < 10; tries++) {
-		bool torn = false;
-
-		r = take(arg, NULL);
-		if (r == 0 && send(sk, request, len, 0) < 0)
+		ans.n = 0;
+		ans.torn = false;
+		if (send(sk, q->request, q->len, 0) < 0)
 			r = -errno;
 		if (r == 0)
-			r = receive(sk, take, arg, &torn);
-		if (r < 0 || !torn)
+			r = receive(&ans, sk);
+		if (r < 0 || !ans.torn)
 			break;
 	}
-	return r;
+	if (r == 0 && ans.n && !(*ret = arena_dup(a, ans.v, ans.n * q->item_size)))
+		r = -ENOMEM;
+	*ret_n = r == 0 ? ans.n : 0;
+	free(ans.v);
+	if (r == -ENOENT && q->optional)
+		return 0;
+	return r < 0 ? err_sys(err, r, "reading the list of %s sockets", q->what) : 0;
 }
 
 const struct nlattr *diag_next_attr(const struct nlmsghdr *h, size_t *at)
@@ -166,14 +197,12 @@ static void take_attr(struct unix_diag *d, const struct nlattr *a, const void *d
 	}
 }
 
-static int take_socket(struct arena *a, const struct nlmsghdr *h, struct unix_diag *d)
+static int take_unix(struct arena *a, void *item, const struct nlmsghdr *h, size_t at)
 {
 	const struct unix_diag_msg *m = NLMSG_DATA(h);
-	size_t at = NLMSG_LENGTH(sizeof(*m));
 	const struct nlattr *attr;
+	struct unix_diag *d = item;
 
-	if (h->nlmsg_len < at)
-		return -EBADMSG;
 	d->ino = m->udiag_ino;
 	d->type = m->udiag_type;
 	d->state = m->udiag_state;
@@ -187,31 +216,13 @@ static int take_socket(struct arena *a, const struct nlmsghdr *h, struct unix_di
 	return 0;
 }
 
-struct unix_answer {
-	struct arena *arena;
-	VEC(struct unix_diag) list;
-};
-
-static int take_unix(void *arg, const struct nlmsghdr *h)
-{
-	struct unix_answer *ans = arg;
-	struct unix_diag *d;
-
-	if (!h) {
-		ans->list.n = 0;
-		return 0;
-	}
-	d = vec_add(&ans->list);
-	return d ? take_socket(ans->arena, h, d) : -ENOMEM;
-}
-
 int diag_unix(struct arena *a, int netns_fd, struct unix_diags *ret, struct err *err)
 {
 	struct {
 		struct nlmsghdr h;
 		struct unix_diag_req r;
-	} q = {
-		.h.nlmsg_len = sizeof(q),
+	} req = {
+		.h.nlmsg_len = sizeof(req),
 		.h.nlmsg_type = SOCK_DIAG_BY_FAMILY,
 		.h.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
 		.r.sdiag_family = AF_UNIX,
@@ -219,23 +230,14 @@ int diag_unix(struct arena *a, int netns_fd, struct unix_diags *ret, struct err 
 		.r.udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_PEER | UDIAG_SHOW_ICONS |
 				UDIAG_SHOW_RQLEN,
 	};
-	cleanup_fd int sk = diag_netlink_in(netns_fd, NETLINK_SOCK_DIAG, err);
-	struct unix_answer ans = { .arena = a };
-	int r;
+	const struct diag_question q = { .what = "unix",
+					 .request = &req,
+					 .len = sizeof(req),
+					 .head_size = sizeof(struct unix_diag_msg),
+					 .item_size = sizeof(*ret->v),
+					 .take = take_unix };
 
-	if (sk < 0)
-		return sk;
-	r = diag_dump(sk, &q, sizeof(q), take_unix, &ans);
-	if (r < 0)
-		err_sys(err, r, "reading the list of unix sockets");
-	if (r == 0 && ans.list.n) {
-		ret->n = ans.list.n;
-		ret->v = arena_dup(a, ans.list.v, ans.list.n * sizeof(*ans.list.v));
-		if (!ret->v)
-			r = err_nomem(err);
-	}
-	vec_free(&ans.list);
-	return r;
+	return diag_ask(a, netns_fd, &q, (const void **)&ret->v, &ret->n, err);
 }
 
 const struct unix_diag *diag_unix_find(const struct unix_diags *all, uint32_t ino)

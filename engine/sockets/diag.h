@@ -43,18 +43,24 @@ const struct unix_diag *diag_unix_find(const struct unix_diags *all, uint32_t in
 int diag_netlink_in(int netns_fd, int protocol, struct err *err)
 	__attribute__((warn_unused_result));
 
-/*
- * Takes one message of an answer, or, with h == NULL, forgets those before: the answer begins
- * (again). 0 or -errno.
- */
-typedef int (*diag_take_fn)(void *arg, const struct nlmsghdr *h);
+/* A dump request, and how its answer becomes an array. */
+struct diag_question {
+	const char *what;    /* for errors: which sockets */
+	const void *request; /* with its struct nlmsghdr */
+	size_t len;
+	bool optional;	  /* a kernel that has no answers for this protocol has no such sockets */
+	size_t head_size; /* of the struct that each message of the answer begins with */
+	size_t item_size;
+	/* Fills an item, zeroed before. The attributes begin at that offset. 0 or -errno. */
+	int (*take)(struct arena *a, void *item, const struct nlmsghdr *h, size_t at);
+};
 
 /*
- * Sends a dump request to a socket of diag_netlink_in() and takes the answer; asks again if sockets
- * came and went meanwhile. 0 or -errno; -ENOENT: the kernel has no answers for this protocol.
+ * Asks in the network namespace that netns_fd stands for; again if sockets came and went meanwhile.
+ * The array is the arena's.
  */
-int diag_dump(int sk, const void *request, size_t len, diag_take_fn take, void *arg)
-	__attribute__((warn_unused_result));
+int diag_ask(struct arena *a, int netns_fd, const struct diag_question *q, const void **ret,
+	     size_t *ret_n, struct err *err) __attribute__((warn_unused_result));
 
 /* The attribute at that offset of a message, which moves on; NULL at the end. */
 const struct nlattr *diag_next_attr(const struct nlmsghdr *h, size_t *at);
