@@ -39,7 +39,7 @@ struct inet_datagram {
 struct restore_inet {
 	bool made, datagrams_loaded;
 	struct isk *first;
-	struct inet_datagram *datagrams;
+	struct inet_datagram *datagrams, **datagrams_end;
 	struct restore *r; /* while they are made */
 };
 

@@ -21,6 +21,7 @@
 #include "engine/files/kinds.h"
 #include "engine/sockets/inet-priv.h"
 #include "engine/sockets/inside.h"
+#include "engine/sockets/queue.h"
 #include "engine/sockets/raw-packet.h"
 #include "proto/inet.pb-c.h"
 #include "proto/sockets.pb-c.h"
@@ -216,19 +217,14 @@ int inet_queue_capture(struct dump *d, struct file_ref *ref, int family, struct 
 /* ---- loading ---- */
 
 static int load_one(struct restore *r, struct image_reader *reader, const SkPacketEntry *e,
-		    struct restore_inet *all, struct err *err)
+		    const void *bytes, void *arg, struct err *err)
 {
+	struct restore_inet *all = arg;
 	const DatagramPathEntry *path = e->path;
-	struct inet_datagram *p = arena_alloc(&r->arena, sizeof(*p)), **end;
-	const void *bytes;
-	int n = image_next_raw(reader, e->length, &bytes, err);
+	struct inet_datagram *p;
 
-	if (n < 0)
-		return n;
-	if (!path)
+	if (!path) /* of a unix socket */
 		return 0;
-	if (!p)
-		return err_nomem(err);
 	if (e->length > DATAGRAM_MAX || path->src_port > UINT16_MAX ||
 	    path->n_src_addr != path->n_dst_addr ||
 	    (path->n_src_addr != WORDS_V4 && path->n_src_addr != WORDS_V6))
@@ -237,6 +233,9 @@ static int load_one(struct restore *r, struct image_reader *reader, const SkPack
 				 "of %zu and %zu words",
 				 image_name(reader), e->length, path->src_port, path->n_src_addr,
 				 path->n_dst_addr);
+	p = arena_alloc(&r->arena, sizeof(*p));
+	if (!p)
+		return err_nomem(err);
 	p->id_for = e->id_for;
 	p->len = e->length;
 	p->v6 = path->n_src_addr == WORDS_V6;
@@ -245,30 +244,15 @@ static int load_one(struct restore *r, struct image_reader *reader, const SkPack
 	memcpy(p->dst, path->dst_addr, path->n_dst_addr * sizeof(uint32_t));
 	if (p->len && !(p->bytes = arena_dup(&r->arena, bytes, p->len)))
 		return err_nomem(err);
-	for (end = &all->datagrams; *end; end = &(*end)->next)
-		;
-	*end = p;
+	*all->datagrams_end = p;
+	all->datagrams_end = &p->next;
 	return 0;
 }
 
 int inet_queue_load(struct restore *r, struct restore_inet *all, struct err *err)
 {
-	cleanup_reader struct image_reader *reader = NULL;
-	int n = image_open(r->images_fd, IMG_SK_QUEUES, &reader, err, "sk-queues.img");
-
-	if (n != 0)
-		return n == IMAGE_ABSENT ? 0 : n;
-	for (;;) {
-		cleanup_msg SkPacketEntry *e = NULL;
-
-		n = image_next(reader, &sk_packet_entry__descriptor, &e, err);
-		if (n > 0)
-			n = load_one(r, reader, e, all, err);
-		else
-			return n;
-		if (n < 0)
-			return n;
-	}
+	all->datagrams_end = &all->datagrams;
+	return queue_each(r, load_one, all, err);
 }
 
 /* ---- sending again ---- */

@@ -196,45 +196,50 @@ static int load_extras(struct restore *r, struct image_reader *reader, const SkP
 }
 
 static int load_one(struct restore *r, struct image_reader *reader, const SkPacketEntry *e,
-		    struct sk_packets *all, struct err *err)
+		    const void *bytes, void *arg, struct err *err)
 {
-	struct sk_packet *p = arena_alloc(&r->arena, sizeof(*p));
-	const void *bytes;
-	int n;
+	struct sk_packets *all = arg;
+	struct sk_packet *p;
 
+	if (e->path) /* of an internet socket */
+		return 0;
+	p = arena_alloc(&r->arena, sizeof(*p));
 	if (!p)
 		return err_nomem(err);
-	if (e->length > PACKET_MAX)
-		return err_image(err, "image '%s': a packet of %u bytes", image_name(reader),
-				 e->length);
-	n = image_next_raw(reader, e->length, &bytes, err);
-	if (n < 0)
-		return n;
 	*p = (struct sk_packet){ .id_for = e->id_for, .len = e->length };
 	if (p->len && !(p->bytes = arena_dup(&r->arena, bytes, p->len)))
 		return err_nomem(err);
-	n = load_extras(r, reader, e, p, err);
 	*all->end = p;
 	all->end = &p->next;
-	return n;
+	return load_extras(r, reader, e, p, err);
 }
 
 int queue_load(struct restore *r, struct sk_packets *ret, struct err *err)
 {
+	ret->end = &ret->first;
+	return queue_each(r, load_one, ret, err);
+}
+
+int queue_each(struct restore *r, queue_take_fn take, void *arg, struct err *err)
+{
 	cleanup_reader struct image_reader *reader = NULL;
 	int n = image_open(r->images_fd, IMG_SK_QUEUES, &reader, err, "sk-queues.img");
 
-	ret->end = &ret->first;
 	if (n != 0)
 		return n == IMAGE_ABSENT ? 0 : n;
 	for (;;) {
 		cleanup_msg SkPacketEntry *e = NULL;
+		const void *bytes;
 
 		n = image_next(reader, &sk_packet_entry__descriptor, &e, err);
-		if (n > 0)
-			n = load_one(r, reader, e, ret, err);
-		else
+		if (n <= 0)
 			return n;
+		if (e->length > PACKET_MAX)
+			return err_image(err, "image '%s': a packet of %u bytes",
+					 image_name(reader), e->length);
+		n = image_next_raw(reader, e->length, &bytes, err);
+		if (n == 0)
+			n = take(r, reader, e, bytes, arg, err);
 		if (n < 0)
 			return n;
 	}

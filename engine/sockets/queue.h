@@ -44,7 +44,18 @@ int queue_capture(struct dump *d, const struct queue_source *q, struct err *err)
 
 /* ---- restore ---- */
 
-/* Reads sk-queues.img into memory of the restore's arena. */
+struct image_reader;
+struct SkPacketEntry;
+
+/* Takes one record of sk-queues.img; the message and the bytes are good until it returns. */
+typedef int (*queue_take_fn)(struct restore *r, struct image_reader *reader,
+			     const struct SkPacketEntry *e, const void *bytes, void *arg,
+			     struct err *err);
+
+/* All records, in their order, until take fails; none if there is no such image. */
+int queue_each(struct restore *r, queue_take_fn take, void *arg, struct err *err);
+
+/* Reads those of unix sockets into memory of the restore's arena. */
 int queue_load(struct restore *r, struct sk_packets *ret, struct err *err);
 
 /* The files in flight in the queue of a socket are needed: files_reach(). */
