@@ -188,6 +188,16 @@ static int load_surroundings(struct restore *r, struct err *err)
 	return n == 0 ? tree_check_cgroups(r, err) : n;
 }
 
+static int build_programs(struct restore *r, struct restore_task *task, struct err *err)
+{
+	int n = mem_build_program(r, task, err);
+
+	if (n == 0 && (program_settle(&task->prog_mm, &r->still) < 0 ||
+		       program_settle(&task->prog_filled, &r->still) < 0))
+		n = err_nomem(err);
+	return n;
+}
+
 static int step_load(void *ctx, struct err *err)
 {
 	struct restore *r = ctx;
@@ -206,7 +216,7 @@ static int step_load(void *ctx, struct err *err)
 		n = mem_place_scratch(r, err);
 	vec_foreach (t, &r->tasks)
 		if (n == 0 && !(*t)->dead)
-			n = mem_build_program(r, *t, err);
+			n = build_programs(r, *t, err);
 	return n;
 }
 
@@ -268,8 +278,12 @@ static int tell_orphan(void *arg, int fd, struct err *err)
 static int step_fork(void *ctx, struct err *err)
 {
 	struct restore *r = ctx;
-	int n = builders_fork(r, err);
+	int n = still_settle(&r->still);
 
+	if (n < 0)
+		return err_sys(err, n, "mapping memory for the builders");
+	page_files_close(r);
+	n = builders_fork(r, err);
 	if (n == 0)
 		n = terminals_orphans(r, tell_orphan, r, err);
 	clock_gettime(CLOCK_MONOTONIC, &r->times.forked);
@@ -383,6 +397,7 @@ static void done(struct restore *r)
 	vec_foreach (m, &r->messages)
 		protobuf_c_message_free_unpacked(*m, NULL);
 	vec_free(&r->messages);
+	still_done(&r->still);
 	if (r->scratch_addr)
 		munmap((void *)r->scratch_addr, r->scratch_len + IMAGE_PAGE_SIZE);
 	if (r->own_vmas)

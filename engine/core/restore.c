@@ -35,10 +35,22 @@ int restore_keep(struct restore *r, void *msg)
 	return 0;
 }
 
+static void *alloc_still(void *still, size_t size)
+{
+	return still_alloc(still, size);
+}
+
+static void free_still(void *still, void *p)
+{
+	still_free(still, p);
+}
+
+/* Builders hardly look at these messages, and there are many. */
 int restore_read_one(struct restore *r, enum image_type type,
 		     const ProtobufCMessageDescriptor *desc, void *ret, struct err *err,
 		     const char *fmt, ...)
 {
+	const ProtobufCAllocator still = { alloc_still, free_still, &r->still };
 	cleanup_reader struct image_reader *reader = NULL;
 	char name[128];
 	va_list ap;
@@ -53,9 +65,8 @@ int restore_read_one(struct restore *r, enum image_type type,
 		err_hint(err, "the checkpoint is not complete; copy all files of its directory");
 		return -EBADMSG;
 	}
-	if (n == 0)
-		n = image_one(reader, desc, ret, err);
-	if (n == 0 && restore_keep(r, *(void **)ret) < 0)
-		n = err_nomem(err);
-	return n;
+	if (n < 0)
+		return n;
+	image_reader_alloc_from(reader, &still);
+	return image_one(reader, desc, ret, err);
 }

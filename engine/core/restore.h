@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "engine/base/arena.h"
+#include "engine/base/still.h"
 #include "engine/base/vec.h"
 #include "engine/core/ns-types.h"
 #include "engine/engine.h"
@@ -126,6 +127,7 @@ struct restore {
 	struct log *log;
 	int images_fd, work_fd;
 	struct arena arena;
+	struct still still;		    /* messages and programs: what builders leave alone */
 	VEC(struct restore_task *) tasks;   /* parents before children; [0] is the root */
 	VEC(struct restore_task *) helpers; /* indexes go on after those of the tasks */
 	VEC(pid_t) used_ids;		    /* of tasks, threads, groups and sessions; sorted */

@@ -124,6 +124,9 @@ static inline void cleanup_image_readerp(struct image_reader **r)
 }
 #define cleanup_reader __attribute__((__cleanup__(cleanup_image_readerp)))
 
+/* Memory for the messages of the reader from here on, instead of the heap. */
+void image_reader_alloc_from(struct image_reader *r, const ProtobufCAllocator *allocator);
+
 /*
  * The next record, unpacked; free it with protobuf_c_message_free_unpacked(). 1: got one, 0: end of
  * file, negative: not a valid file, with err naming file and offset.

@@ -17,6 +17,7 @@ struct image_reader {
 	char *name;
 	const uint8_t *map;
 	size_t size, pos;
+	ProtobufCAllocator allocator; /* of messages; none: the heap */
 };
 
 void image_reader_free(struct image_reader *r)
@@ -37,6 +38,11 @@ size_t image_left(const struct image_reader *r)
 const char *image_name(const struct image_reader *r)
 {
 	return r->name;
+}
+
+void image_reader_alloc_from(struct image_reader *r, const ProtobufCAllocator *allocator)
+{
+	r->allocator = *allocator;
 }
 
 static int read_u32(struct image_reader *r, uint32_t *ret)
@@ -130,7 +136,8 @@ int image_next(struct image_reader *r, const ProtobufCMessageDescriptor *desc, v
 	if (!nesting_bounded(desc, r->map + r->pos, len))
 		return err_image(err, "image '%s': record at offset %zu nests messages too deep",
 				 r->name, start);
-	msg = protobuf_c_message_unpack(desc, NULL, len, r->map + r->pos);
+	msg = protobuf_c_message_unpack(desc, r->allocator.alloc ? &r->allocator : NULL, len,
+					r->map + r->pos);
 	if (!msg)
 		return err_image(err, "image '%s': record at offset %zu is not a valid %s", r->name,
 				 start, desc->name);

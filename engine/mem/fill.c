@@ -58,7 +58,7 @@ static int add_piece(struct filling *f, struct restore_task *task, uint64_t offs
 static int add_range(struct filling *f, struct restore_task *task, uint64_t addr, uint64_t len,
 		     uint64_t offset)
 {
-	uint64_t limit = task->pages->bulk_fd == task->pages->fd ? CACHED_PIECE : DISK_PIECE;
+	uint64_t limit = task->pages->direct ? DISK_PIECE : CACHED_PIECE;
 
 	while (len) {
 		struct piece *p = f->pieces.n ? &f->pieces.v[f->pieces.n - 1] : NULL;
@@ -125,13 +125,38 @@ int fill_check(struct restore *r, struct restore_task *task, struct err *err)
 
 /* ---- doing it ---- */
 
-static int put_piece(const struct filling *f, const struct piece *p, uint8_t *buffer,
-		     struct err *err)
+struct worker {
+	struct filling *f;
+	uint8_t *buffer;
+	const struct restore_task *task; /* whose page file is open, or NULL */
+	int fd;
+};
+
+static int open_for(struct worker *w, const struct restore_task *task, struct err *err)
 {
+	if (w->task == task)
+		return 0;
+	if (w->task)
+		page_file_done(w->task->pages, w->fd);
+	w->task = NULL;
+	w->fd = page_file_open(w->f->r, task->pages, err);
+	if (w->fd < 0)
+		return w->fd;
+	w->task = task;
+	return 0;
+}
+
+static int put_piece(struct worker *w, const struct piece *p, struct err *err)
+{
+	const struct filling *f = w->f;
 	const struct iovec *to = &f->ranges.v[p->first];
-	struct iovec from = { buffer, p->bytes };
-	int n = io_pread_all(p->task->pages->bulk_fd, buffer, p->bytes, (off_t)p->offset);
+	struct iovec from = { w->buffer, p->bytes };
+	int n = open_for(w, p->task, err);
 	ssize_t done;
+
+	if (n < 0)
+		return n;
+	n = io_pread_all(w->fd, w->buffer, p->bytes, (off_t)p->offset);
 
 	if (n == -ENODATA)
 		return err_image(err, "'pages-%u.img' is shorter than before",
@@ -152,6 +177,7 @@ static void *work(void *arg)
 {
 	struct filling *f = arg;
 	cleanup_free uint8_t *buffer = aligned_alloc(IMAGE_PAGE_SIZE, DISK_PIECE);
+	struct worker w = { .f = f, .buffer = buffer };
 	struct err err = ERR_INIT;
 	int n = buffer ? 0 : err_nomem(&err);
 
@@ -161,8 +187,10 @@ static void *work(void *arg)
 
 		if (!p)
 			break;
-		n = put_piece(f, p, buffer, &err);
+		n = put_piece(&w, p, &err);
 	}
+	if (w.task)
+		page_file_done(w.task->pages, w.fd);
 	if (n < 0) {
 		pthread_mutex_lock(&f->lock);
 		if (!f->failed)

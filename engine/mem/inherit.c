@@ -274,6 +274,7 @@ struct filler {
 	const struct restore *r;
 	const struct restore_task *task;
 	uint8_t *chunk;
+	int pages; /* the task's page file */
 };
 
 enum { CHUNK = 64 * IMAGE_PAGE_SIZE };
@@ -283,7 +284,7 @@ static int read_in(const struct filler *f, uint64_t a, uint64_t len, uint64_t of
 		   struct err *err)
 {
 	uint8_t *to = (uint8_t *)inherit_at(f->r, a);
-	int n = io_pread_all(f->task->pages->bulk_fd, to, len, (off_t)offset);
+	int n = io_pread_all(f->pages, to, len, (off_t)offset);
 
 	return n < 0 ? err_sys(err, n, "reading its pages at 0x%lx", (long)a) : 0;
 }
@@ -297,7 +298,7 @@ static int compare_in(const struct filler *f, uint64_t a, uint64_t len, uint64_t
 	while (len) {
 		size_t part = len < CHUNK ? len : CHUNK, i;
 		uint8_t *to = (uint8_t *)inherit_at(f->r, a);
-		int n = io_pread_all(f->task->pages->bulk_fd, f->chunk, part, (off_t)offset);
+		int n = io_pread_all(f->pages, f->chunk, part, (off_t)offset);
 
 		if (n < 0)
 			return err_sys(err, n, "reading its pages at 0x%lx", (long)a);
@@ -408,17 +409,11 @@ static int map(const struct restore *r, const VmaEntry *e, const struct inherite
 	return 0;
 }
 
-int inherit_make(struct restore *r, struct restore_task *task, struct err *err)
+static int make_all(struct restore *r, const struct filler *f, struct err *err)
 {
-	cleanup_free uint8_t *chunk = NULL;
-	struct filler f = { .r = r, .task = task };
+	const struct restore_task *task = f->task;
 	size_t i;
 
-	if (!task->inherited || task->dead)
-		return 0;
-	f.chunk = chunk = aligned_alloc(IMAGE_PAGE_SIZE, CHUNK);
-	if (!chunk)
-		return err_nomem(err);
 	for (i = 0; i < task->mm->n_vmas; i++) {
 		const struct inherited *in = &task->inherited[i];
 		const VmaEntry *e = task->mm->vmas[i];
@@ -429,9 +424,28 @@ int inherit_make(struct restore *r, struct restore_task *task, struct err *err)
 		if (!in->from)
 			n = map(r, e, in, err);
 		if (n == 0)
-			n = fill(&f, e, in->from != NULL, err);
+			n = fill(f, e, in->from != NULL, err);
 		if (n < 0)
 			return err_wrap(err, n, "area 0x%lx-0x%lx", (long)e->start, (long)e->end);
 	}
 	return 0;
+}
+
+int inherit_make(struct restore *r, struct restore_task *task, struct err *err)
+{
+	cleanup_free uint8_t *chunk = NULL;
+	struct filler f = { .r = r, .task = task };
+	int n;
+
+	if (!task->inherited || task->dead)
+		return 0;
+	f.chunk = chunk = aligned_alloc(IMAGE_PAGE_SIZE, CHUNK);
+	if (!chunk)
+		return err_nomem(err);
+	f.pages = page_file_open(r, task->pages, err);
+	if (f.pages < 0)
+		return f.pages;
+	n = make_all(r, &f, err);
+	page_file_done(task->pages, f.pages);
+	return n;
 }

@@ -75,8 +75,9 @@ struct page_run {
 struct page_map {
 	VEC(struct page_run) runs; /* ascending addresses */
 	uint32_t pages_id;
-	int fd;	     /* page file, at a number that builders see */
+	int fd;	     /* page file, at a number that builders see; -1: it is not open */
 	int bulk_fd; /* the same for large aligned reads: maybe past the page cache */
+	bool direct; /* bulk_fd is, or will be */
 };
 
 /* Reads a page map; checks order, counts and the size of the page file. ABSENT: *ret stays empty.
@@ -84,6 +85,20 @@ struct page_map {
 int page_map_load(struct restore *r, enum image_type type, const char *name, struct page_map *ret,
 		  struct err *err) __attribute__((warn_unused_result));
 void page_map_done(struct page_map *m);
+
+/*
+ * Before the first fork: closes the page files of tasks that can be opened again by whoever reads
+ * them. Each would be copied to every builder.
+ */
+void page_files_close(struct restore *r);
+
+/*
+ * The page file for large aligned reads, in the engine or a builder; given back with
+ * page_file_done(). A descriptor, or negative.
+ */
+int page_file_open(const struct restore *r, const struct page_map *m, struct err *err)
+	__attribute__((warn_unused_result));
+void page_file_done(const struct page_map *m, int fd);
 
 /* Moves fd to the next number above those of the tasks, so that builders can keep it. */
 int restore_keep_fd(struct restore *r, int fd, struct err *err) __attribute__((warn_unused_result));

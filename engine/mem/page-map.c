@@ -57,43 +57,88 @@ static bool is_cached(int fd, uint64_t size)
 	return n > SAMPLES / 2;
 }
 
+static int open_file(const struct restore *r, const struct page_map *m, int flags, struct err *err)
+{
+	char name[32];
+	int fd;
+
+	snprintf(name, sizeof(name), "pages-%u.img", m->pages_id);
+	fd = openat(r->images_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags);
+	return fd < 0 ? err_sys(err, -errno, "opening page file '%s'", name) : fd;
+}
+
 /*
  * A file that has to come from the disk goes past the page cache: that saves a copy, and the memory
  * of the cache. Small ones are not worth it.
  */
-static int open_bulk(struct restore *r, int fd, const char *name, uint64_t size, struct err *err)
+static int open_bulk(struct restore *r, const struct page_map *m, uint64_t size, struct err *err)
 {
+	struct err ignored = ERR_INIT;
 	const uint64_t small = 4 << 20;
 	cleanup_fd int direct = -EBADF;
 	cleanup_free void *page = NULL;
 
-	if (size < small || size % IMAGE_PAGE_SIZE || is_cached(fd, size))
-		return fd;
-	direct = openat(r->images_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_DIRECT);
+	if (size < small || size % IMAGE_PAGE_SIZE || is_cached(m->fd, size))
+		return m->fd;
+	direct = open_file(r, m, O_DIRECT, &ignored);
 	if (direct < 0)
-		return fd;
+		return m->fd;
 	/* some file systems accept the flag and refuse to read */
 	page = aligned_alloc(IMAGE_PAGE_SIZE, IMAGE_PAGE_SIZE);
 	if (!page || pread(direct, page, IMAGE_PAGE_SIZE, 0) != IMAGE_PAGE_SIZE)
-		return fd;
+		return m->fd;
 	return restore_keep_fd(r, take_fd(&direct), err);
+}
+
+int page_file_open(const struct restore *r, const struct page_map *m, struct err *err)
+{
+	return m->bulk_fd >= 0 ? m->bulk_fd : open_file(r, m, m->direct ? O_DIRECT : 0, err);
+}
+
+void page_file_done(const struct page_map *m, int fd)
+{
+	if (fd >= 0 && fd != m->bulk_fd)
+		close(fd);
+}
+
+/* The task itself reads the events of an AIO ring; in a user namespace a builder may open nothing.
+ */
+static bool stays_open(const struct restore *r, const struct restore_task *t)
+{
+	return t->mm->n_aios || r->root_ns.id[NS_USER] != r->host_ns.id[NS_USER];
+}
+
+void page_files_close(struct restore *r)
+{
+	struct restore_task **t;
+
+	vec_foreach (t, &r->tasks) {
+		struct page_map *m = (*t)->pages;
+
+		if ((*t)->dead || !m || m->fd < 0 || stays_open(r, *t))
+			continue;
+		if (m->bulk_fd != m->fd)
+			close(m->bulk_fd);
+		close(m->fd);
+		m->fd = m->bulk_fd = -EBADF;
+	}
 }
 
 static int open_pages(struct restore *r, struct page_map *m, uint64_t *ret_size, struct err *err)
 {
-	char name[32];
 	struct stat st;
-	int fd;
+	int fd = open_file(r, m, 0, err);
 
-	snprintf(name, sizeof(name), "pages-%u.img", m->pages_id);
-	fd = openat(r->images_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(err, -errno, "opening page file '%s'", name);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, -errno, "reading 'pages-%u.img'", m->pages_id);
 	*ret_size = (uint64_t)st.st_size;
 	m->fd = restore_keep_fd(r, fd, err);
 	if (m->fd < 0)
 		return m->fd;
-	m->bulk_fd = open_bulk(r, m->fd, name, *ret_size, err);
+	m->bulk_fd = open_bulk(r, m, *ret_size, err);
+	m->direct = m->bulk_fd != m->fd;
 	return m->bulk_fd < 0 ? m->bulk_fd : 0;
 }
 

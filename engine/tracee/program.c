@@ -12,16 +12,44 @@
 
 void program_done(struct program *p)
 {
-	vec_free(&p->steps);
-	vec_free(&p->data);
-	vec_free(&p->pointers);
-	p->broken = false;
+	if (!p->still) {
+		vec_free(&p->steps);
+		vec_free(&p->data);
+		vec_free(&p->pointers);
+	}
+	*p = (struct program){ 0 };
+}
+
+int program_settle(struct program *p, struct still *still)
+{
+	size_t steps = p->steps.n * sizeof(*p->steps.v);
+	size_t pointers = p->pointers.n * sizeof(*p->pointers.v);
+	struct program moved = { .steps = { .n = p->steps.n },
+				 .data = { .n = p->data.n },
+				 .pointers = { .n = p->pointers.n },
+				 .broken = p->broken,
+				 .still = true };
+
+	moved.steps.v = still_alloc(still, steps);
+	moved.data.v = still_alloc(still, p->data.n);
+	moved.pointers.v = still_alloc(still, pointers);
+	if (!moved.steps.v || !moved.data.v || !moved.pointers.v)
+		return -ENOMEM;
+	if (steps)
+		memcpy(moved.steps.v, p->steps.v, steps);
+	if (p->data.n)
+		memcpy(moved.data.v, p->data.v, p->data.n);
+	if (pointers)
+		memcpy(moved.pointers.v, p->pointers.v, pointers);
+	program_done(p);
+	*p = moved;
+	return 0;
 }
 
 int prog_call(struct program *p, const char *what, enum prog_fail fail, uint64_t nr,
 	      const struct prog_arg *args, size_t n_args)
 {
-	struct prog_step *s = vec_add(&p->steps);
+	struct prog_step *s = p->still ? NULL : vec_add(&p->steps);
 
 	if (!s || n_args > 6) {
 		p->broken = true;
@@ -39,7 +67,7 @@ uint64_t prog_bytes(struct program *p, const void *data, size_t len)
 {
 	size_t at = (p->data.n + 15) & ~(size_t)15, end;
 
-	if (__builtin_add_overflow(at, len, &end)) {
+	if (p->still || __builtin_add_overflow(at, len, &end)) {
 		p->broken = true;
 		return 0;
 	}
@@ -63,7 +91,7 @@ uint64_t prog_bytes(struct program *p, const void *data, size_t len)
 
 void prog_pointer(struct program *p, uint64_t at, uint64_t to)
 {
-	uint64_t *slot = vec_add(&p->pointers);
+	uint64_t *slot = p->still ? NULL : vec_add(&p->pointers);
 
 	if (!slot || at + sizeof(to) > p->data.n) {
 		p->broken = true;

@@ -16,6 +16,7 @@
 #include "engine/base/err.h"
 #include "engine/base/log.h"
 #include "engine/base/proctext-maps.h"
+#include "engine/base/still.h"
 #include "engine/base/vec.h"
 
 enum tracee_state { TRACEE_RUNNING, TRACEE_STOPPED, TRACEE_PARKED, TRACEE_GONE };
@@ -185,9 +186,13 @@ struct program {
 	VEC(uint8_t) data;
 	VEC(uint64_t) pointers; /* offsets of words of data that hold addresses of data */
 	bool broken;
+	bool still; /* it is complete, and lies in still memory */
 };
 
 void program_done(struct program *p);
+
+/* Moves a complete program into memory that forks do not copy. 0, or -ENOMEM: it stays. */
+int program_settle(struct program *p, struct still *still) __attribute__((warn_unused_result));
 
 /* Adds a call; returns its index. At most 6 arguments. */
 int prog_call(struct program *p, const char *what, enum prog_fail fail, uint64_t nr,
