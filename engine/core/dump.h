@@ -77,6 +77,7 @@ struct dump_task {
 	struct VmaEntry *areas;	       /* one per vma, in the arena */
 	VEC(struct VmaEntry *) guards; /* guard pages, after them in the image */
 	uint32_t exe_id, cwd_id, root_id;
+	bool seccomp_uniform;	    /* all threads have the leader's filters */
 	uint64_t vdso_aside;	    /* where a vDSO is that its own is redirected to; 0: none is */
 	struct proc_timers *timers; /* between asking and capturing */
 	struct program *program;    /* the leader's, with its answers */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Seccomp: modes and chains of filters. The image holds each filter once; a thread names its
- * newest, and each filter names the one that was installed before it.
+ * newest, and each filter names the one that was installed before it. Threads with equal chains are
+ * restored with one chain in common, so that filters can still be given from one to all of them
+ * (SECCOMP_FILTER_FLAG_TSYNC). If all threads of a task have equal ones, the image has the chain of
+ * the leader only, with that flag: CRIU does the same, and would give each a chain of its own else.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -72,7 +75,7 @@ static int count_filters(pid_t tid)
 }
 
 /* ptrace numbers them from the newest; the chain is built from the oldest. */
-static int capture_chain(struct dump *d, struct dump_thread *th, uint32_t *ret_last,
+static int capture_chain(struct dump *d, struct dump_thread *th, uint32_t flags, uint32_t *ret_last,
 			 struct err *err)
 {
 	int n = count_filters(th->t.tid), i, last = -1;
@@ -89,12 +92,54 @@ static int capture_chain(struct dump *d, struct dump_thread *th, uint32_t *ret_l
 				       th->t.tid);
 		if (ptrace(PTRACE_SECCOMP_GET_METADATA, th->t.tid, sizeof(meta), &meta) < 0)
 			meta.flags = 0;
-		last = intern(d, code, (size_t)len, (uint32_t)meta.flags, last);
+		last = intern(d, code, (size_t)len, (uint32_t)meta.flags | flags, last);
 		if (last < 0)
 			return err_nomem(err);
 	}
 	*ret_last = (uint32_t)last;
 	return 0;
+}
+
+/* Whether filter number i of the two threads, or that neither has one, is the same. */
+static bool is_same_filter(pid_t a, pid_t b, int i, bool *ret_end)
+{
+	struct sock_filter x[BPF_MAXINSNS], y[BPF_MAXINSNS];
+	struct metadata mx = { .filter_off = (uint64_t)i }, my = mx;
+	long n = ptrace(PTRACE_SECCOMP_GET_FILTER, a, (void *)(long)i, x),
+	     m = ptrace(PTRACE_SECCOMP_GET_FILTER, b, (void *)(long)i, y);
+
+	*ret_end = n < 0 && m < 0;
+	if (n != m || n < 0)
+		return *ret_end;
+	if (ptrace(PTRACE_SECCOMP_GET_METADATA, a, sizeof(mx), &mx) < 0)
+		mx.flags = 0;
+	if (ptrace(PTRACE_SECCOMP_GET_METADATA, b, sizeof(my), &my) < 0)
+		my.flags = 0;
+	return mx.flags == my.flags && memcmp(x, y, (size_t)n * sizeof(*x)) == 0;
+}
+
+/*
+ * Whether all threads have the leader's chain. The kernel gives no_new_privs along with it, so
+ * they must be alike in that as well.
+ */
+static bool is_uniform(const struct dump_task *task)
+{
+	const struct dump_thread *leader = task->threads.v[0];
+	struct dump_thread *const *th;
+
+	vec_foreach (th, &task->threads) {
+		bool end = *th == leader;
+		int i;
+
+		if ((*th)->status.seccomp_mode != leader->status.seccomp_mode ||
+		    (*th)->status.no_new_privs != leader->status.no_new_privs ||
+		    !(*th)->seccomp_suspended)
+			return false;
+		for (i = 0; !end; i++)
+			if (!is_same_filter(leader->t.tid, (*th)->t.tid, i, &end))
+				return false;
+	}
+	return task->threads.n > 1;
 }
 
 static int capture(struct dump *d, struct dump_thread *th, const struct program *p, CoreEntry *core,
@@ -113,12 +158,18 @@ static int capture(struct dump *d, struct dump_thread *th, const struct program 
 			 "this needs CAP_SYS_ADMIN, and an engine without a filter of its own");
 		return -EPERM;
 	}
+	/* the leader is the first to be captured */
+	if (th->leader && mode == SECCOMP_MODE_FILTER)
+		th->task->seccomp_uniform = is_uniform(th->task);
+	if (!th->leader && th->task->seccomp_uniform)
+		return 0;
 	c->has_seccomp_mode = true;
 	c->seccomp_mode = (SeccompMode)mode;
 	if (mode != SECCOMP_MODE_FILTER)
 		return 0;
 	c->has_seccomp_filter = true;
-	return capture_chain(d, th, &c->seccomp_filter, err);
+	return capture_chain(d, th, th->task->seccomp_uniform ? SECCOMP_FILTER_FLAG_TSYNC : 0,
+			     &c->seccomp_filter, err);
 }
 
 int seccomp_write(struct dump *d, struct err *err)
