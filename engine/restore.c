@@ -154,7 +154,7 @@ static int highest_open(void)
 static void choose_fd_base(struct restore *r)
 {
 	int high = restore_files_highest(r), open = highest_open();
-	int room = 64 + 2 * restore_files_count(r); /* one more for each ghost */
+	int room = 64 + restore_files_waiting(r);
 
 	r->fd_base = (high > open ? high : open) + 1;
 	if (r->fd_base < room)

@@ -210,3 +210,21 @@ int ghost_load(struct restore *r, struct err *err)
 			return n;
 	}
 }
+
+int ghost_count(const struct restore *r)
+{
+	const struct restore_ghost *g;
+	const struct ghost_name *name;
+	const struct ghost_user *u;
+	int n = 0;
+
+	for (g = r->ghosts ? r->ghosts->first : NULL; g; g = g->next) {
+		n++;
+		for (name = g->names; name; name = name->next) {
+			n++;
+			for (u = name->users; u; u = u->next)
+				n++;
+		}
+	}
+	return n;
+}

@@ -33,6 +33,9 @@ int link_remap_capture(struct dump *d, struct file_ref *ref, const char *name, s
 /* Reads remap-fpath.img and the ghosts that it names. After all files are loaded. */
 int ghost_load(struct restore *r, struct err *err);
 
+/* How many descriptors of ghosts are open at the most, until ghost_close_all(). */
+int ghost_count(const struct restore *r);
+
 /* For every file, after ghost_load(): those of procfs may have to wait, or go with another ghost.
  */
 int ghost_adopt(struct restore *r, struct file_obj *obj, struct err *err);

@@ -229,9 +229,9 @@ int restore_files_load_task(struct restore *r, struct restore_task *task, struct
 	return n == 0 ? restore_files_need_mapping(r, fs->root_id, DIRECTORY_FLAGS, err) : n;
 }
 
-int restore_files_count(const struct restore *r)
+int restore_files_waiting(const struct restore *r)
 {
-	return (int)r->files->n;
+	return ghost_count(r);
 }
 
 void restore_files_done(struct restore *r)

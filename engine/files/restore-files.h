@@ -64,8 +64,8 @@ void restore_files_put_locks(struct restore *r, struct restore_task *task, struc
 /* Highest descriptor number of all tasks, -1 if there is none. */
 int restore_files_highest(const struct restore *r);
 
-/* How many objects there are. */
-int restore_files_count(const struct restore *r);
+/* How many descriptors at the most are open while others are made. */
+int restore_files_waiting(const struct restore *r);
 
 /* Frees what is not of the arena. */
 void restore_files_done(struct restore *r);
