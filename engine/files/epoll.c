@@ -207,14 +207,14 @@ static int load(struct restore *r, struct file_obj *obj, struct err *err)
 	return files_check_fown(obj, e->fown, err);
 }
 
-static bool has_number(const struct restore_task *task, uint32_t number)
+static struct file_obj *file_of_number(const struct restore_task *task, uint32_t number)
 {
 	const struct restore_fd *fd;
 
 	vec_foreach (fd, &task->fds)
 		if ((uint32_t)fd->fd == number)
-			return true;
-	return false;
+			return fd->obj;
+	return NULL;
 }
 
 static const struct restore_task *first_owner(const struct restore *r, const struct file_obj *obj)
@@ -236,20 +236,64 @@ static int check_targets(struct restore *r, struct file_obj *obj, struct err *er
 	size_t i;
 
 	for (i = 0; i < e->n_tfd; i++)
-		if (!e->tfd[i]->has_file_id && owner && !has_number(owner, e->tfd[i]->tfd))
+		if (!e->tfd[i]->has_file_id && owner && !file_of_number(owner, e->tfd[i]->tfd))
 			return err_image(err, "an epoll set has fd %u, which %s does not",
 					 e->tfd[i]->tfd, restore_task_name(r, owner));
+	return 0;
+}
+
+/* Whether the file can be the one with that inode; of many kinds the images do not tell. */
+static bool can_be(const FileEntry *e, const EventpollTfdEntry *t)
+{
+	uint64_t ino = e->usk ? e->usk->ino : e->isk ? e->isk->ino : e->pipe ? e->pipe->pipe_id : 0;
+
+	return !t->has_inode || !ino || ino == t->inode;
+}
+
+/*
+ * CRIU's images tell the number alone, also for a set in flight, which no task has; then the file
+ * is what has that number in the tasks.
+ */
+static int find_by_number(struct restore *r, struct file_obj *obj, EventpollTfdEntry *t,
+			  struct err *err)
+{
+	struct restore_task *const *task;
+	struct file_obj *found = NULL;
+
+	vec_foreach (task, &r->tasks) {
+		struct file_obj *one = file_of_number(*task, t->tfd);
+
+		if (!one || !can_be(one->entry, t) || one == found)
+			continue;
+		if (found)
+			return err_refuse(
+				err,
+				"epoll set %u, which is in flight, has fd %u, and that is "
+				"not the same file in all tasks",
+				obj->id, t->tfd);
+		found = one;
+	}
+	if (!found)
+		return err_image(err, "an epoll set in flight has fd %u, which no task has",
+				 t->tfd);
+	t->has_file_id = true;
+	t->file_id = found->id;
 	return 0;
 }
 
 static int reach(struct restore *r, struct file_obj *obj, struct err *err)
 {
 	const EventpollFileEntry *e = obj->entry->epfd;
+	bool in_flight = !first_owner(r, obj);
 	size_t i;
+	int n;
 
 	for (i = 0; i < e->n_tfd; i++) {
 		struct file_obj *target;
 
+		if (in_flight && !e->tfd[i]->has_file_id &&
+		    (n = find_by_number(r, obj, e->tfd[i], err)) < 0)
+			return n;
 		if (!e->tfd[i]->has_file_id)
 			continue;
 		target = files_find(r, e->tfd[i]->file_id);

@@ -220,7 +220,7 @@ static int set_mark(int fd, unsigned int how, const FanotifyMarkEntry *m, const 
 static int mark_file(struct restore *r, int fd, const FanotifyMarkEntry *m, struct err *err)
 {
 	struct watched_place place;
-	int n = watched_find(r, m->ie->f_handle, m->s_dev, &place, err);
+	int n = watched_find(r, m->ie->f_handle, m->s_dev, m->ie->i_ino, &place, err);
 
 	if (n < 0)
 		return n;

@@ -170,6 +170,17 @@ static bool has_ghost(const struct restore *r, const struct file_obj *obj)
 	return false;
 }
 
+struct file_obj *ghost_of_inode(const struct restore *r, uint32_t sdev, uint64_t ino)
+{
+	const struct restore_ghost *g;
+
+	for (g = r->ghosts->first; g; g = g->next)
+		if (g->entry && g->entry->has_ino && g->entry->has_dev && g->entry->ino == ino &&
+		    g->entry->dev == sdev && g->names)
+			return g->names->users->obj;
+	return NULL;
+}
+
 int ghost_adopt(struct restore *r, struct file_obj *obj, struct err *err)
 {
 	struct restore_ghost *g;

@@ -40,6 +40,12 @@ int ghost_count(const struct restore *r);
  */
 int ghost_adopt(struct restore *r, struct file_obj *obj, struct err *err);
 
+/*
+ * A file that is the ghost of that inode, by its device as the kernel numbers it and its number at
+ * the dump. NULL: none is.
+ */
+struct file_obj *ghost_of_inode(const struct restore *r, uint32_t sdev, uint64_t ino);
+
 /* In the root builder, before any file is made: makes all ghosts. */
 int ghost_make_all(struct restore *r, struct err *err);
 

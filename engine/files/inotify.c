@@ -122,7 +122,7 @@ static int add_watch(struct restore *r, int fd, const InotifyWdEntry *w, struct 
 {
 	uint32_t mask = w->mask & WATCH_BITS;
 	struct watched_place place;
-	int n = watched_find(r, w->f_handle, w->s_dev, &place, err);
+	int n = watched_find(r, w->f_handle, w->s_dev, w->i_ino, &place, err);
 
 	if (n < 0)
 		return err_wrap(err, n, "watch %u", w->wd);

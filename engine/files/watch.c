@@ -22,6 +22,7 @@
 #include "engine/base/io.h"
 #include "engine/core/dump.h"
 #include "engine/core/restore.h"
+#include "engine/files/ghost.h"
 #include "engine/files/kinds.h"
 #include "mounts/mounts.h"
 #include "proto/files.pb-c.h"
@@ -329,19 +330,15 @@ int watched_check(const FhEntry *h, struct err *err)
 }
 
 /* A deleted file, that the descriptor of another object leads to. */
-static int place_of_object(struct restore *r, uint32_t file_id, struct watched_place *p,
+static int place_of_object(struct restore *r, struct file_obj *obj, struct watched_place *p,
 			   struct err *err)
 {
-	struct file_obj *obj = files_find(r, file_id);
-	int n;
+	int n = files_need(r, obj, err);
 
-	if (!obj)
-		return err_image(err, "watched file %u is not in 'files.img'", file_id);
-	n = files_need(r, obj, err);
 	if (n < 0)
 		return n;
 	p->fd = fcntl(obj->fd, F_DUPFD_CLOEXEC, 3);
-	return p->fd < 0 ? err_sys(err, -errno, "taking watched file %u", file_id) : 0;
+	return p->fd < 0 ? err_sys(err, -errno, "taking watched file %u", obj->id) : 0;
 }
 
 /* CRIU's images may have no path. Handles are good only while the file system is the same. */
@@ -385,9 +382,10 @@ static int name_descriptor(struct restore *r, struct watched_place *p, struct er
 	return 0;
 }
 
-int watched_find(struct restore *r, const FhEntry *h, uint32_t sdev, struct watched_place *ret,
-		 struct err *err)
+int watched_find(struct restore *r, const FhEntry *h, uint32_t sdev, uint64_t ino,
+		 struct watched_place *ret, struct err *err)
 {
+	struct file_obj *obj;
 	int n;
 
 	ret->fd = ret->old_dir = -EBADF;
@@ -396,8 +394,11 @@ int watched_find(struct restore *r, const FhEntry *h, uint32_t sdev, struct watc
 		snprintf(ret->path, sizeof(ret->path), "%s", h->path);
 		return 0;
 	}
-	n = h->has_file_id ? place_of_object(r, h->file_id, ret, err)
-			   : place_by_handle(h, sdev, ret, err);
+	/* CRIU's images do not tell which file it is, if it was deleted: its inode does */
+	obj = h->has_file_id ? files_find(r, h->file_id) : ghost_of_inode(r, sdev, ino);
+	if (h->has_file_id && !obj)
+		return err_image(err, "watched file %u is not in 'files.img'", h->file_id);
+	n = obj ? place_of_object(r, obj, ret, err) : place_by_handle(h, sdev, ret, err);
 	if (n == 0)
 		n = name_descriptor(r, ret, err);
 	if (n < 0)

@@ -43,7 +43,7 @@ struct watched_place {
 	int fd, old_dir;
 };
 
-int watched_find(struct restore *r, const struct FhEntry *h, uint32_t sdev,
+int watched_find(struct restore *r, const struct FhEntry *h, uint32_t sdev, uint64_t ino,
 		 struct watched_place *ret, struct err *err);
 void watched_done(struct watched_place *p);
 

@@ -580,7 +580,55 @@ static int oob_verify(void)
 
 static struct workload_param strict_params[] = { STRICT_PARAM, { 0 } };
 
+/* ---- unix-set: an epoll set waits in the queue of the socket that it watches ---- */
+
+static int set_pair[2];
+
+static int set_send(void)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = 0x5e7 };
+	struct message m = { .len = 3, .n_fds = 1, .data = "set" };
+	int r;
+
+	m.fd[0] = epoll_create1(EPOLL_CLOEXEC);
+	if (m.fd[0] < 0 || epoll_ctl(m.fd[0], EPOLL_CTL_ADD, set_pair[1], &ev) < 0)
+		return fail_errno("epoll");
+	r = message_send(set_pair[0], &m);
+	close_all(&m);
+	return r;
+}
+
+static int set_setup(void)
+{
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, set_pair) < 0)
+		return fail_errno("socketpair");
+	return set_send() == WL_OK ? set_send() : WL_FAIL;
+}
+
+/* While there is a second one in the queue, the first says that there is something. */
+static int set_verify(void)
+{
+	struct epoll_event ev = { 0 };
+	struct message m;
+	int i, n, r;
+
+	for (i = 0; i < 2; i++) {
+		r = message_receive(set_pair[1], &m);
+		if (r != WL_OK)
+			return r;
+		if (m.n_fds != 1)
+			return fail("message %d has no set", i);
+		n = epoll_wait(m.fd[0], &ev, 1, 0);
+		close_all(&m);
+		if (n != !i || (n && ev.data.u64 != 0x5e7))
+			return fail("set %d says %d", i, n);
+	}
+	return set_send() == WL_OK ? set_send() : WL_FAIL;
+}
+
 const struct workload unix_scm_workloads[] = {
+	{ "unix-set", "epoll sets in the queue of the socket that they watch", NULL, set_setup,
+	  set_verify },
 	{ "unix-scm", "unread messages with descriptors, credentials and names of senders",
 	  strict_params, scm_setup, scm_verify },
 	{ "unix-oob", "a stream with an urgent byte", NULL, oob_setup, oob_verify },
