@@ -228,7 +228,7 @@ static int step_objects(void *ctx, struct err *err)
 	}
 	/* after all descriptors: the socket of a mapped ring may be another task's */
 	vec_foreach (t, &d->tasks)
-		if (r == 0 && (*t)->state != TASK_DEAD)
+		if (r == 0 && (*t)->state != TASK_DEAD && (*t)->memory_of == *t)
 			r = mem_collect(d, *t, err);
 	if (r == 0)
 		r = files_collect_rest(d, err);
@@ -347,7 +347,7 @@ static int step_pages(void *ctx, struct err *err)
 	vec_foreach (t, &d->tasks) {
 		if (r < 0)
 			break;
-		if ((*t)->state != TASK_DEAD)
+		if ((*t)->state != TASK_DEAD && (*t)->memory_of == *t)
 			r = mem_dump_pages(d, *t, err);
 	}
 	clock_gettime(CLOCK_MONOTONIC, &d->times.pages_end);

@@ -384,7 +384,7 @@ static void done(struct restore *r)
 		vec_free(&(*t)->threads);
 		vec_free(&(*t)->birth.forks);
 		vec_free(&(*t)->fds);
-		if ((*t)->pages)
+		if ((*t)->pages && (*t)->memory_of == *t)
 			page_map_done((*t)->pages);
 		program_done(&(*t)->prog_mm);
 		program_done(&(*t)->prog_filled);

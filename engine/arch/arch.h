@@ -142,6 +142,12 @@ ssize_t arch_find_restorer(const uint8_t *text, size_t len);
 /* The loop's own `syscall` instruction, as an offset from arch_run.code. */
 size_t arch_loop_syscall_offset(void);
 
+/* A system call of this process that leaves errno alone: its result or -errno. */
+int64_t arch_syscall(int64_t nr, int64_t a, int64_t b, int64_t c, int64_t d);
+
+/* clone3(2) for a child that runs fn(arg), which never returns, on the stack of the arguments. */
+int64_t arch_clone(const void *args, size_t len, void (*fn)(void *arg), void *arg);
+
 /*
  * A jump to a full address that changes no register, as it can stand at the start of a function:
  * ARCH_JUMP bytes.

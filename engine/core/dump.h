@@ -73,6 +73,8 @@ struct dump_task {
 	struct gadgets gadgets;
 	struct scratch scratch;
 	uint32_t vm_id, files_id, fs_id, sighand_id;
+	struct dump_task *memory_of; /* the first of those who share its memory: has vmas, areas */
+	unsigned int memory_rank;    /* among these */
 	uint32_t cg_set;
 	struct VmaEntry *areas;	       /* one per vma, in the arena */
 	VEC(struct VmaEntry *) guards; /* guard pages, after them in the image */

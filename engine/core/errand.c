@@ -6,7 +6,6 @@
 #include <linux/futex.h>
 #include <linux/sched.h>
 #include <linux/securebits.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -18,11 +17,11 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
 #include "engine/core/restore.h"
+#include "engine/core/turn.h"
 
 /* TAKEN: the root builder has its duplicates of a pair. */
 enum box_state { BOX_IDLE, BOX_ASKED, BOX_ANSWERED, BOX_TAKEN, BOX_CLOSED };
@@ -164,14 +163,6 @@ static int make_call_as(const struct errand_cred *c, struct errand *e)
 
 /* ---- between two builders ---- */
 
-static void end_with_engine(const struct restore *r)
-{
-	struct pollfd p = { .fd = r->engine_pidfd, .events = POLLIN };
-
-	if (poll(&p, 1, 0) > 0)
-		_exit(1);
-}
-
 static uint32_t state_of(const struct errand_box *b)
 {
 	return __atomic_load_n(&b->state, __ATOMIC_ACQUIRE);
@@ -183,14 +174,11 @@ static void set_state(struct errand_box *b, enum box_state s)
 	syscall(SYS_futex, &b->state, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
-static enum box_state wait_while(const struct restore *r, struct errand_box *b, enum box_state s)
+static enum box_state wait_while(const struct restore *r, const struct restore_task *self,
+				 struct errand_box *b, enum box_state s)
 {
-	const struct timespec moment = { 0, 100 * 1000 * 1000 };
-
-	while (state_of(b) == (uint32_t)s) {
-		syscall(SYS_futex, &b->state, FUTEX_WAIT, s, &moment, NULL, 0);
-		end_with_engine(r);
-	}
+	while (state_of(b) == (uint32_t)s)
+		turn_wait(r, self->turn, &b->state, s);
 	return state_of(b);
 }
 
@@ -205,15 +193,16 @@ static int fetch(pid_t ns_pid, int fd)
 static int ask(struct restore *r, const struct restore_task *t, const struct errand_cred *c,
 	       struct errand *e)
 {
+	const struct restore_task *root = r->tasks.v[0];
 	struct errand_box *b = &r->errands[t->index];
 	int n, i;
 
-	if (wait_while(r, b, BOX_TAKEN) != BOX_IDLE)
+	if (wait_while(r, root, b, BOX_TAKEN) != BOX_IDLE)
 		return -EPROTO;
 	b->cred = c;
 	b->e = *e;
 	set_state(b, BOX_ASKED);
-	wait_while(r, b, BOX_ASKED);
+	wait_while(r, root, b, BOX_ASKED);
 	n = b->result;
 	for (i = 0; i < 2 && n == 0 && e->call == ERRAND_PAIR; i++) {
 		e->pair[i] = fetch(t->ns_pid, b->e.pair[i]);
@@ -245,16 +234,16 @@ static int serve_one(struct restore *r, struct errand_box *b)
 	return make_call_as(b->cred, e);
 }
 
-void errands_serve(struct restore *r, size_t index)
+void errands_serve(struct restore *r, const struct restore_task *self)
 {
-	struct errand_box *b = &r->errands[index];
+	struct errand_box *b = &r->errands[self->index];
 
 	if (!b->expected)
 		return;
-	while (wait_while(r, b, BOX_IDLE) != BOX_CLOSED) {
+	while (wait_while(r, self, b, BOX_IDLE) != BOX_CLOSED) {
 		b->result = serve_one(r, b);
 		set_state(b, BOX_ANSWERED);
-		wait_while(r, b, BOX_ANSWERED);
+		wait_while(r, self, b, BOX_ANSWERED);
 		if (b->result == 0 && b->e.call == ERRAND_PAIR) {
 			close(b->e.pair[0]);
 			close(b->e.pair[1]);
@@ -272,7 +261,7 @@ void errands_end(struct restore *r)
 
 		if (!b->expected)
 			continue;
-		wait_while(r, b, BOX_TAKEN);
+		wait_while(r, r->tasks.v[0], b, BOX_TAKEN);
 		set_state(b, BOX_CLOSED);
 	}
 }

@@ -47,7 +47,8 @@ int errand_run(struct restore *r, const struct errand_cred *cred, struct errand 
 void errands_end(struct restore *r);
 
 /* In every other builder that is expected: runs errands until they end. */
-void errands_serve(struct restore *r, size_t index);
+struct restore_task;
+void errands_serve(struct restore *r, const struct restore_task *self);
 
 /*
  * In the root builder: runs fn in a process of that number that shares our descriptors, if the

@@ -551,7 +551,8 @@ int files_borrow(struct restore *r, const struct file_obj *obj)
 	cleanup_fd int root = -EBADF;
 	int fd;
 
-	if (obj->fd >= 0) {
+	/* also if we know the number, because we share the memory of the root builder */
+	if (obj->fd >= 0 && !(is_late(obj) && getpid() != r->tasks.v[0]->ns_pid)) {
 		fd = fcntl(obj->fd, F_DUPFD_CLOEXEC, 0);
 		return fd < 0 ? -errno : fd;
 	}

@@ -155,14 +155,14 @@ static void put_mm_map(struct restore *r, struct restore_task *task, struct prog
 		     PN(PR_SET_MM), PN(PR_SET_MM_MAP), PD(at), PN(sizeof(map)), PN(0));
 }
 
-int mem_build_program(struct restore *r, struct restore_task *task, struct err *err)
+static int put_memory(struct restore *r, struct restore_task *task, struct err *err)
 {
 	struct program *p = &task->prog_mm;
 	size_t i;
 	int n = vdso_put(r, task, p, err);
 
 	if (n < 0)
-		return err_wrap(err, n, "%s", restore_task_name(r, task));
+		return n;
 	for (i = 0; i < task->mm->n_vmas; i++) {
 		if (task->mm->vmas[i]->status & AREA_SYSVIPC)
 			sysv_put(r, task->mm, i, p);
@@ -179,12 +179,22 @@ int mem_build_program(struct restore *r, struct restore_task *task, struct err *
 	if (n == 0)
 		n = aio_put(r, task, p, err);
 	if (n < 0)
-		return err_wrap(err, n, "%s", restore_task_name(r, task));
+		return n;
 	for (i = 0; i < task->mm->n_vmas; i++)
 		protect(task, i, p);
 	vdso_protect(task, p);
 	attributes_put(task, p);
 	put_mm_map(r, task, p);
+	return 0;
+}
+
+int mem_build_program(struct restore *r, struct restore_task *task, struct err *err)
+{
+	struct program *p = &task->prog_filled;
+	int n = task->memory_of == task ? put_memory(r, task, err) : 0;
+
+	if (n < 0)
+		return err_wrap(err, n, "%s", restore_task_name(r, task));
 	/* those who share the table need them until they are finished as well */
 	if (task->files.last)
 		prog_syscall(p, "closing the engine's descriptors", PROG_STOP, SYS_close_range,

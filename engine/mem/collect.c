@@ -348,9 +348,9 @@ int mem_write_areas(struct dump *d, struct dump_task *task, const struct program
 	return 0;
 }
 
-int mem_find_hole(const struct proc_vmas *vmas, uint64_t len, uint64_t *ret)
+int mem_find_hole(const struct proc_vmas *vmas, uint64_t from, uint64_t len, uint64_t *ret)
 {
-	uint64_t low = 1 << 20, guard = 1 << 20;
+	uint64_t low = from > 1 << 20 ? from : 1 << 20, guard = 1 << 20;
 	size_t i;
 
 	/* Clear of neighbours by a guard, so that no stack can grow into it and nothing merges. */

@@ -242,7 +242,7 @@ int mem_fill(struct restore *r, struct err *err)
 
 	pthread_mutex_init(&f.lock, NULL);
 	vec_foreach (t, &r->tasks)
-		if (n == 0 && !(*t)->dead && (*t)->pages)
+		if (n == 0 && !(*t)->dead && (*t)->pages && (*t)->memory_of == *t)
 			n = walk(&f, *t, err);
 	if (n == 0 && f.pieces.n)
 		run_workers(&f);

@@ -122,11 +122,6 @@ static void plan_pair(struct restore_task *child, struct restore_task *parent)
 	}
 }
 
-static bool has_own_memory(const struct restore_task *t)
-{
-	return !t->parent || !t->ids || !t->parent->ids || t->ids->vm_id != t->parent->ids->vm_id;
-}
-
 /* ---- the distance ---- */
 
 /* The power of two that the highest address is below. */
@@ -248,6 +243,9 @@ int inherit_plan(struct restore *r, struct err *err)
 	vec_foreach (t, &r->tasks) {
 		if ((*t)->dead || r->tasks.n < 2)
 			continue;
+		(*t)->inherited = (*t)->memory_of->inherited;
+		if ((*t)->memory_of != *t)
+			continue;
 		(*t)->inherited =
 			arena_alloc(&r->arena, ((*t)->mm->n_vmas + 1) * sizeof(*(*t)->inherited));
 		if (!(*t)->inherited)
@@ -257,7 +255,7 @@ int inherit_plan(struct restore *r, struct err *err)
 	for (i = r->tasks.n; i-- > 1;) {
 		struct restore_task *task = r->tasks.v[i];
 
-		if (!task->dead && is_forked_by_parent(task) && has_own_memory(task))
+		if (!task->dead && is_forked_by_parent(task) && task->memory_of == task)
 			plan_pair(task, task->parent);
 	}
 	return 0;

@@ -69,13 +69,26 @@ static int need_area(struct restore *r, struct restore_task *task, VmaEntry *e, 
 	return 0;
 }
 
+/* Those who share the memory of another come after it, and have no images of it. */
+static void take_memory_of(struct restore_task *task, const struct restore_task *first)
+{
+	task->mm = first->mm;
+	task->exe = first->exe;
+	task->pages = first->pages;
+}
+
 int mem_load(struct restore *r, struct restore_task *task, struct err *err)
 {
 	char name[48];
 	MmEntry *mm;
 	size_t i;
-	int n = restore_read_one(r, IMG_MM, &mm_entry__descriptor, &mm, err, "mm-%d.img",
-				 task->ns_pid);
+	int n;
+
+	if (task->memory_of != task) {
+		take_memory_of(task, task->memory_of);
+		return 0;
+	}
+	n = restore_read_one(r, IMG_MM, &mm_entry__descriptor, &mm, err, "mm-%d.img", task->ns_pid);
 
 	if (n < 0)
 		return n;

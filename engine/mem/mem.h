@@ -53,8 +53,11 @@ int mem_write_areas(struct dump *d, struct dump_task *task, const struct program
 int mem_dump_pages(struct dump *d, struct dump_task *task, struct err *err)
 	__attribute__((warn_unused_result));
 
-/* An address range of len bytes clear of every area of the task. -ENOMEM if there is none. */
-int mem_find_hole(const struct proc_vmas *vmas, uint64_t len, uint64_t *ret);
+/*
+ * An address range of len bytes clear of every area of the task, from that address on. -ENOMEM if
+ * there is none.
+ */
+int mem_find_hole(const struct proc_vmas *vmas, uint64_t from, uint64_t len, uint64_t *ret);
 
 /* ---- shared memory with a file behind it (shmem.c) ---- */
 

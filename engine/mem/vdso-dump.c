@@ -56,19 +56,44 @@ static int leave(struct dump_thread *th, const struct proc_vma *a, const struct 
 	return r < 0 ? r : 0;
 }
 
-static int leave_all(const struct dump_task *task, const struct proc_vma *a,
+/* Also the threads of others who share the memory of the task. */
+static int leave_all(const struct dump *d, const struct dump_task *task, const struct proc_vma *a,
 		     const struct proc_vma *b, struct err *err)
 {
+	struct dump_task *const *t;
 	struct dump_thread *const *th;
 	int r = 0;
 
-	vec_foreach (th, &task->threads) {
-		uint64_t ip = arch_context_ip((*th)->t.ctx);
+	vec_foreach (t, &d->tasks) {
+		if ((*t)->memory_of != task)
+			continue;
+		vec_foreach (th, &(*t)->threads) {
+			const struct arch_context *ctx = (*th)->t.ctx;
+			uint64_t ip = ctx ? arch_context_ip(ctx) : 0;
 
-		if (r == 0 && (is_in(a, ip) || is_in(b, ip)))
-			r = leave(*th, a, b, err);
+			if (r == 0 && (is_in(a, ip) || is_in(b, ip)))
+				r = leave(*th, a, b, err);
+		}
 	}
 	return r;
+}
+
+static void refuse_inside(struct dump *d, const struct dump_task *task,
+			  const struct proc_vma *aside)
+{
+	struct dump_task *const *t;
+	struct dump_thread *const *th;
+
+	vec_foreach (t, &d->tasks) {
+		if ((*t)->memory_of != task)
+			continue;
+		vec_foreach (th, &(*t)->threads)
+			if ((*th)->t.ctx && is_in(aside, arch_context_ip((*th)->t.ctx)))
+				dump_refuse(d, *t,
+					    "thread %d is inside the vDSO that a restore has put "
+					    "beside its own; hint: try again",
+					    (*th)->t.tid);
+	}
 }
 
 static struct proc_vma *plain_area_at(const struct dump_task *task, uint64_t start)
@@ -99,7 +124,6 @@ static int collect_redirected(struct dump *d, struct dump_task *task, const stru
 			      struct proc_vma *aside, struct err *err)
 {
 	struct proc_vma *stored = plain_area_at(task, mark->vdso);
-	struct dump_thread *const *th;
 	int r;
 
 	if (mark->version != VDSO_MARK_VERSION || !stored || !(stored->prot & PROT_EXEC)) {
@@ -108,15 +132,10 @@ static int collect_redirected(struct dump *d, struct dump_task *task, const stru
 			    "that is not there");
 		return 0;
 	}
-	r = leave_all(task, aside, stored, err);
+	r = leave_all(d, task, aside, stored, err);
 	if (r < 0)
 		return r;
-	vec_foreach (th, &task->threads)
-		if (is_in(aside, arch_context_ip((*th)->t.ctx)))
-			dump_refuse(d, task,
-				    "thread %d is inside the vDSO that a restore has put beside "
-				    "its own; hint: try again",
-				    (*th)->t.tid);
+	refuse_inside(d, task, aside);
 	task->vdso_aside = aside->start;
 	rename_areas(task, stored, plain_area_at(task, mark->vvar));
 	return 0;
@@ -139,5 +158,5 @@ int vdso_collect(struct dump *d, struct dump_task *task, struct err *err)
 		return collect_redirected(d, task, &mark, v, err);
 	if (mark.signature == old[0] || mark.signature == old[1])
 		dump_refuse(d, task, "its vDSO was put there by a restore of an old CRIU");
-	return leave_all(task, v, NULL, err);
+	return leave_all(d, task, v, NULL, err);
 }

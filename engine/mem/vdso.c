@@ -234,6 +234,18 @@ static int check_threads(const struct restore_task *task, const VmaEntry *vdso,
 	return 0;
 }
 
+static int check_all_threads(const struct restore *r, const struct restore_task *task,
+			     const VmaEntry *vdso, const struct vdso_jumps *jumps, struct err *err)
+{
+	struct restore_task *const *t;
+	int n = 0;
+
+	vec_foreach (t, &r->tasks)
+		if (n == 0 && !(*t)->dead && (*t)->memory_of == task)
+			n = check_threads(*t, vdso, jumps, err);
+	return n;
+}
+
 /* ---- where the kernel's goes ---- */
 
 static bool is_clear(const struct restore *r, const MmEntry *mm, uint64_t start, uint64_t len)
@@ -340,7 +352,7 @@ static int compare(struct restore *r, struct restore_task *task, const struct ow
 	if (n == 0 && !same && (name = vdso_too_short(&old, ARCH_JUMP)))
 		n = refuse_function(name, "is too short for a jump", err);
 	if (n == 0)
-		n = check_threads(task, vdso, &jumps, err);
+		n = check_all_threads(r, task, vdso, &jumps, err);
 	if (n == 0 && !same)
 		n = keep_stored(r, task, own, &jumps, err);
 	if (n < 0 && err->class == ERR_NONE)

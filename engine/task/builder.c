@@ -5,26 +5,23 @@
  * the others.
  */
 #include <errno.h>
-#include <linux/futex.h>
 #include <linux/sched.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "engine/core/errand.h"
+#include "engine/core/turn.h"
 #include "engine/files/restore-files.h"
 #include "engine/files/terminals.h"
-#include "engine/mem/load.h"
 #include "engine/mem/load.h"
 #include "engine/ns/ns.h"
 #include "engine/task/attr.h"
@@ -32,25 +29,6 @@
 #include "engine/task/plan.h"
 #include "engine/task/sharing.h"
 #include "mounts/mounts.h"
-
-static int futex_wait(uint32_t *word, uint32_t value)
-{
-	const struct timespec moment = { 0, 100 * 1000 * 1000 };
-
-	return (int)syscall(SYS_futex, word, FUTEX_WAIT, value, &moment, NULL, 0);
-}
-
-/*
- * The death signal alone would not do: a parent may die before it is asked for, and a change of
- * credentials takes it back.
- */
-static void end_with_engine(const struct restore *r, int timeout_ms)
-{
-	struct pollfd p = { .fd = r->engine_pidfd, .events = POLLIN };
-
-	if (poll(&p, 1, timeout_ms) > 0)
-		_exit(1);
-}
 
 const char *builder_name(struct restore *r, const struct restore_task *task)
 {
@@ -74,17 +52,15 @@ static _Noreturn void fail(struct restore *r, const struct restore_task *task, s
 		r->shared->err = *err;
 		__atomic_store_n(&r->shared->failed, 1, __ATOMIC_RELEASE);
 	}
-	_exit(1);
+	turn_exit(task->turn, 1);
 }
 
-static void wait_stage(struct restore *r, uint32_t stage)
+static void wait_stage(struct restore *r, uint32_t *turn, uint32_t stage)
 {
 	uint32_t now;
 
-	while ((now = __atomic_load_n(&r->shared->stage, __ATOMIC_ACQUIRE)) < stage) {
-		futex_wait(&r->shared->stage, now);
-		end_with_engine(r, 0);
-	}
+	while ((now = __atomic_load_n(&r->shared->stage, __ATOMIC_ACQUIRE)) < stage)
+		turn_wait(r, turn, &r->shared->stage, now);
 }
 
 static int say(struct restore *r, const struct restore_task *task, uint32_t stage, struct err *err)
@@ -109,14 +85,67 @@ pid_t builder_clone(uint64_t flags, pid_t ns_pid)
 	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
+/* ---- children with the memory of their forker ---- */
+
+enum { STACK_LEN = 1 << 20 };
+
+/* At the top of the new stack. */
+struct member {
+	struct restore *r;
+	struct restore_task *task;
+} __attribute__((aligned(64)));
+
+static void member_main(void *arg)
+{
+	const struct member *m = arg;
+
+	builder_main(m->r, m->task);
+}
+
+/* The stack goes when the memory is made the task's. */
+static pid_t clone_member(struct restore *r, struct restore_task *child, uint64_t flags,
+			  pid_t ns_pid)
+{
+	const int kind = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
+	struct clone_args args = { .flags = flags, .exit_signal = SIGCHLD };
+	char *stack = mmap(NULL, STACK_LEN, PROT_READ | PROT_WRITE, kind, -1, 0);
+	struct member *m = (struct member *)(stack + STACK_LEN - sizeof(*m));
+	int64_t pid;
+
+	if (stack == MAP_FAILED || mprotect(stack, IMAGE_PAGE_SIZE, PROT_NONE) < 0)
+		return -1;
+	*m = (struct member){ r, child };
+	args.stack = (uint64_t)(uintptr_t)stack;
+	args.stack_size = STACK_LEN - sizeof(*m);
+	if (ns_pid) {
+		args.set_tid = (uint64_t)(uintptr_t)&ns_pid;
+		args.set_tid_size = 1;
+	}
+	pid = arch_clone(&args, sizeof(args), member_main, m);
+	if (pid < 0)
+		errno = (int)-pid;
+	return pid < 0 ? -1 : (pid_t)pid;
+}
+
+static pid_t clone_child(struct restore *r, struct restore_task *child, pid_t ns_pid)
+{
+	uint64_t flags = share_clone_flags(child->birth.forker, child);
+	pid_t pid = flags & CLONE_VM ? clone_member(r, child, flags, ns_pid)
+				     : builder_clone(flags, ns_pid);
+
+	if (pid == 0)
+		builder_main(r, child);
+	return pid;
+}
+
 /* A helper that may have any number gets one that no task needs: these are forked meanwhile. */
-static pid_t clone_helper(struct restore *r, const struct restore_task *h)
+static pid_t clone_helper(struct restore *r, struct restore_task *h)
 {
 	pid_t number = plan_free_pid(r, (pid_t)(h->index - r->tasks.n) + 1), pid = -1;
 
 	errno = EAGAIN;
 	while (number) {
-		pid = builder_clone(share_clone_flags(h->birth.forker, h), number);
+		pid = clone_child(r, h, number);
 		if (pid >= 0 || errno != EEXIST)
 			break;
 		number = plan_free_pid(r, number);
@@ -126,11 +155,8 @@ static pid_t clone_helper(struct restore *r, const struct restore_task *h)
 
 static int fork_one(struct restore *r, struct restore_task *child, struct err *err)
 {
-	uint64_t flags = share_clone_flags(child->birth.forker, child);
-	pid_t pid = child->ns_pid ? builder_clone(flags, child->ns_pid) : clone_helper(r, child);
+	pid_t pid = child->ns_pid ? clone_child(r, child, child->ns_pid) : clone_helper(r, child);
 
-	if (pid == 0)
-		builder_main(r, child);
 	child->pid = pid; /* of our copy: to wait for helpers */
 	if (pid > 0)
 		return 0;
@@ -183,21 +209,18 @@ static int make_group(struct restore_task *task, struct err *err)
 	return 0;
 }
 
-static int reap(pid_t pid, struct err *err)
+static int reap(struct restore *r, struct restore_task *task, pid_t pid, struct err *err)
 {
-	int status;
+	int n = turn_reap(r, task->turn, pid);
 
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return err_sys(err, -errno, "waiting for helper %d", pid);
-	return 0;
+	return n < 0 ? err_sys(err, n, "waiting for helper %d", pid) : 0;
 }
 
 static _Noreturn void lead_dead_group(struct restore *r, pid_t parent)
 {
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 		_exit(1);
-	wait_stage(r, STAGE_DIE);
+	wait_stage(r, NULL, STAGE_DIE);
 	_exit(0);
 }
 
@@ -229,27 +252,27 @@ static int take_part_in_rounds(struct restore *r, struct restore_task *task, str
 		struct builder_part part = builder_part(r, task, round);
 
 		if (part.heir) {
-			wait_stage(r, round_stage(round, ROUND_REAPER));
+			wait_stage(r, task->turn, round_stage(round, ROUND_REAPER));
 			if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 				return err_sys(err, -errno, "becoming a subreaper");
 			n = say(r, task, round_stage(round, ROUND_REAPER), err);
 		}
 		if (part.ends) {
-			wait_stage(r, round_stage(round, ROUND_END));
-			_exit(0);
+			wait_stage(r, task->turn, round_stage(round, ROUND_END));
+			turn_exit(task->turn, 0);
 		}
 		if (part.reaps && n == 0) {
 			struct restore_task **c;
 
-			wait_stage(r, round_stage(round, ROUND_END));
+			wait_stage(r, task->turn, round_stage(round, ROUND_END));
 			vec_foreach (c, &task->birth.forks)
 				if ((*c)->birth.heir && (*c)->birth.round == round && n == 0)
-					n = reap((*c)->pid, err);
+					n = reap(r, task, (*c)->pid, err);
 			if (n == 0)
 				n = say(r, task, round_stage(round, ROUND_END), err);
 		}
 		if (part.heir && n == 0) {
-			wait_stage(r, round_stage(round, ROUND_OVER));
+			wait_stage(r, task->turn, round_stage(round, ROUND_OVER));
 			prctl(PR_SET_CHILD_SUBREAPER, 0);
 			n = say(r, task, round_stage(round, ROUND_OVER), err);
 		}
@@ -265,12 +288,12 @@ static int reap_leaders(struct restore *r, struct restore_task *task, struct err
 
 	if (!builder_reaps_leaders(task))
 		return 0;
-	wait_stage(r, STAGE_DIE);
+	wait_stage(r, task->turn, STAGE_DIE);
 	vec_foreach (c, &task->birth.forks)
 		if ((*c)->birth.helper && !(*c)->birth.heir && n == 0)
-			n = reap((*c)->pid, err);
+			n = reap(r, task, (*c)->pid, err);
 	if (n == 0 && task->birth.dead_group)
-		n = reap(task->birth.dead_group, err);
+		n = reap(r, task, task->birth.dead_group, err);
 	return n == 0 ? say(r, task, STAGE_DIE, err) : n;
 }
 
@@ -299,13 +322,13 @@ static int build_shared(struct restore *r, struct restore_task *root, struct err
 {
 	int n;
 
-	wait_stage(r, STAGE_BORN);
+	wait_stage(r, root->turn, STAGE_BORN);
 	if (r->new_ns & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0)
 		return err_sys(err, -errno, "making a cgroup namespace");
 	n = say(r, root, STAGE_CGROUPNS, err);
 	if (n < 0)
 		return n;
-	wait_stage(r, STAGE_SPACES);
+	wait_stage(r, root->turn, STAGE_SPACES);
 	n = ns_build(r, err);
 	if (n == 0 && r->mounts)
 		n = mounts_rebuild(r->mounts, r->images_fd, err);
@@ -313,7 +336,7 @@ static int build_shared(struct restore *r, struct restore_task *root, struct err
 		n = say(r, root, STAGE_SPACES, err);
 	if (n < 0)
 		return n;
-	wait_stage(r, STAGE_FORK);
+	wait_stage(r, root->turn, STAGE_FORK);
 	n = restore_files_create(r, err);
 	return n == 0 ? device_make_all(r, err) : n;
 }
@@ -324,19 +347,20 @@ static _Noreturn void end_as_zombie(struct restore *r, struct restore_task *task
 	int sig = task->exit_code & 0x7f;
 	sigset_t none;
 
-	wait_stage(r, STAGE_DIE);
+	wait_stage(r, task->turn, STAGE_DIE);
 	setrlimit(RLIMIT_CORE, &no_core);
 	if (sig) {
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		kill(getpid(), sig);
 	}
-	_exit(task->exit_code >> 8 & 0xff);
+	turn_exit(task->turn, task->exit_code >> 8 & 0xff);
 }
 
 static int give_birth(struct restore *r, struct restore_task *task, struct err *err)
 {
-	int n = inherit_make(r, task, err);
+	struct restore_task *first = share_memory_begins(r, task);
+	int n = first ? inherit_make(r, first, err) : 0;
 
 	if (n == 0)
 		n = fork_all(r, task, true, err);
@@ -356,13 +380,13 @@ static int give_birth(struct restore *r, struct restore_task *task, struct err *
 	if (n == 0)
 		n = say(r, task, STAGE_FORK, err);
 	if (n == 0 && !task->index) {
-		wait_stage(r, STAGE_LATE);
+		wait_stage(r, task->turn, STAGE_LATE);
 		n = restore_files_create_late(r, err);
 		errands_end(r);
 		if (n == 0)
 			n = say(r, task, STAGE_LATE, err);
 	} else if (n == 0) {
-		errands_serve(r, task->index);
+		errands_serve(r, task);
 	}
 	return n == 0 ? take_part_in_rounds(r, task, err) : n;
 }
@@ -391,7 +415,7 @@ static int leave_group(struct restore *r, struct restore_task *task, struct err 
 
 	if (!builder_leaves_group(task))
 		return 0;
-	wait_stage(r, STAGE_LEAVE);
+	wait_stage(r, task->turn, STAGE_LEAVE);
 	n = join_group(task, err);
 	return n == 0 ? say(r, task, STAGE_LEAVE, err) : n;
 }
@@ -406,7 +430,7 @@ static int build(struct restore *r, struct restore_task *task, struct err *err)
 		n = give_birth(r, task, err);
 	if (n < 0)
 		return n;
-	wait_stage(r, STAGE_GROUPS);
+	wait_stage(r, task->turn, STAGE_GROUPS);
 	n = enter_places(r, task, err);
 	if (n == 0)
 		n = say(r, task, STAGE_GROUPS, err);
@@ -419,6 +443,7 @@ void builder_main(struct restore *r, struct restore_task *task)
 {
 	struct err err = ERR_INIT;
 
+	turn_take(r, task->turn);
 	reset_signals();
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || raise_file_limit(&err) < 0 ||
 	    build(r, task, &err) < 0)
@@ -426,6 +451,5 @@ void builder_main(struct restore *r, struct restore_task *task)
 	if (task->dead)
 		end_as_zombie(r, task);
 	/* from here on the engine drives it from outside */
-	for (;;)
-		end_with_engine(r, -1);
+	turn_rest(r, task->turn);
 }

@@ -51,6 +51,23 @@ static int identify(struct identity *ids, pid_t pid, int type, uint32_t *ret)
 	return 0;
 }
 
+/* What those who share it have once is kept by the first of them. */
+static void find_memory(const struct dump *d, struct dump_task *t)
+{
+	struct dump_task *const *o;
+
+	t->memory_of = t;
+	vec_foreach (o, &d->tasks) {
+		if (*o == t || t->state == TASK_DEAD)
+			return;
+		if ((*o)->state == TASK_DEAD || (*o)->vm_id != t->vm_id)
+			continue;
+		if (!t->memory_rank)
+			t->memory_of = *o;
+		t->memory_rank++;
+	}
+}
+
 int tree_identify(struct dump *d, struct err *err)
 {
 	static const struct {
@@ -82,5 +99,7 @@ int tree_identify(struct dump *d, struct err *err)
 		}
 		vec_free(&ids.sorted);
 	}
+	vec_foreach (task, &d->tasks)
+		find_memory(d, *task);
 	return r;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "engine/base/cleanup.h"
 #include "engine/tracee/guardian.h"
 #include "engine/mem/mem.h"
 #include "engine/task/attr.h"
@@ -16,7 +17,7 @@ static void build(struct dump *d, struct dump_thread *th, struct program *p)
 	for (a = task_attrs; *a; a++)
 		if ((*a)->ask && (th->leader || (*a)->per_thread))
 			(*a)->ask(d, th, p);
-	if (th->leader)
+	if (th->leader && th->task->memory_of == th->task)
 		mem_ask(d, th, p);
 }
 
@@ -73,6 +74,7 @@ struct questioning {
 	struct dump_task *task;
 	struct program *programs; /* one a thread */
 	uint64_t room;		  /* for one program */
+	uint64_t end;		  /* of the scratch area */
 	size_t slots;
 };
 
@@ -81,8 +83,23 @@ struct round {
 	VEC(struct dump_thread *) threads; /* of each job */
 };
 
-static int prepare(struct dump *d, struct questioning *q, struct scratch_job *job, struct err *err)
+/* Those who share their memory have a scratch area each, one above the other. */
+static int find_room(struct questioning *all, size_t n, uint64_t len, uint64_t *ret)
 {
+	const struct dump_task *first = all[n].task->memory_of;
+	uint64_t from = 0;
+	size_t i;
+
+	for (i = 0; i < n && all[n].task != first; i++)
+		if (all[i].task->memory_of == first)
+			from = all[i].end;
+	return mem_find_hole(&first->vmas, from, len, ret);
+}
+
+static int prepare(struct dump *d, struct questioning *all, size_t n, struct scratch_job *job,
+		   struct err *err)
+{
+	struct questioning *q = &all[n];
 	struct dump_task *task = q->task;
 	struct dump_thread *leader = task->threads.v[0];
 	uint64_t len;
@@ -100,15 +117,16 @@ static int prepare(struct dump *d, struct questioning *q, struct scratch_job *jo
 	}
 	q->room = (q->room + 63) & ~63ull;
 	len = (q->room * q->slots + 4095) & ~4095ull;
-	r = gadgets_find(&leader->t, &task->vmas, &d->gadgets, &task->gadgets, err);
+	r = gadgets_find(&leader->t, &task->memory_of->vmas, &d->gadgets, &task->gadgets, err);
 	if (r < 0)
 		return r;
 	*job = (struct scratch_job){
 		.t = &leader->t, .g = &task->gadgets, .data_len = len, .ret = &task->scratch
 	};
-	r = mem_find_hole(&task->vmas, len + 4096, &job->addr);
+	r = find_room(all, n, len + 4096, &job->addr);
 	if (r < 0)
 		return err_sys(err, r, "finding room for %lu bytes", (long)len);
+	q->end = job->addr + len + 4096;
 	guardian_note_scratch(d->guardian, task->pid, leader->stat.starttime, job->addr,
 			      len + 4096);
 	return 0;
@@ -182,7 +200,8 @@ static int ask_all(struct dump *d, struct questioning *all, size_t n, struct err
 	for (i = 0; r == 0 && asked; i++)
 		r = ask_round(d, all, n, i, &asked, err);
 	for (i = 0; i < n && r == 0; i++) {
-		r = mem_write_areas(d, all[i].task, &all[i].programs[0], err);
+		if (all[i].task->memory_of == all[i].task)
+			r = mem_write_areas(d, all[i].task, &all[i].programs[0], err);
 		if (r == 0)
 			r = sem_undo_capture(d, all[i].task, err);
 		if (r < 0)
@@ -200,6 +219,27 @@ static void questioning_done(struct questioning *q)
 	free(q->programs);
 }
 
+/*
+ * A borrowed call needs room in memory. Where that is shared, several calls at a time could want
+ * the same room: so they are made rank by rank.
+ */
+static int map_all(struct questioning *all, const struct scratch_job *jobs, size_t n,
+		   struct err *err)
+{
+	cleanup_free struct scratch_job *now = calloc(n + 1, sizeof(*now));
+	size_t i, left = n, k;
+	unsigned int rank;
+	int r = now ? 0 : err_nomem(err);
+
+	for (rank = 0; left && r == 0; rank++, left -= k) {
+		for (i = k = 0; i < n; i++)
+			if (all[i].task->memory_rank == rank)
+				now[k++] = jobs[i];
+		r = scratch_map(now, k, err);
+	}
+	return r;
+}
+
 int tree_question(struct dump *d, struct err *err)
 {
 	struct questioning *all = calloc(d->tasks.n, sizeof(*all));
@@ -212,13 +252,13 @@ int tree_question(struct dump *d, struct err *err)
 		if (r < 0 || (*task)->state == TASK_DEAD)
 			continue;
 		all[n].task = *task;
-		r = prepare(d, &all[n], &jobs[n], err);
+		r = prepare(d, all, n, &jobs[n], err);
 		n++;
 		if (r < 0)
 			err_wrap(err, r, "%s", dump_task_name(d, *task));
 	}
 	if (r == 0)
-		r = scratch_map(jobs, n, err);
+		r = map_all(all, jobs, n, err);
 	if (r == 0)
 		r = ask_all(d, all, n, err);
 	for (i = 0; i < n; i++)
@@ -228,26 +268,45 @@ int tree_question(struct dump *d, struct err *err)
 	return r;
 }
 
-int tree_unscratch(struct dump *d, struct err *err)
+/* The number of those of a rank, whether they have one or not. */
+static size_t jobs_of_rank(struct dump *d, unsigned int rank, struct scratch_job *jobs,
+			   size_t *ret_n)
 {
-	struct scratch_job *jobs = calloc(d->tasks.n, sizeof(*jobs));
 	struct dump_task **task;
 	size_t n = 0;
-	int r;
 
-	if (!jobs)
-		return err_nomem(err);
+	*ret_n = 0;
 	vec_foreach (task, &d->tasks) {
 		struct dump_task *t = *task;
 
-		if (t->scratch.code_len)
-			jobs[n++] = (struct scratch_job){ .t = &t->threads.v[0]->t,
-							  .g = &t->gadgets,
-							  .ret = &t->scratch };
+		n += t->memory_rank == rank;
+		if (t->memory_rank == rank && t->scratch.code_len)
+			jobs[(*ret_n)++] = (struct scratch_job){ .t = &t->threads.v[0]->t,
+								 .g = &t->gadgets,
+								 .ret = &t->scratch };
 	}
-	r = scratch_unmap(jobs, n, err);
-	if (r < 0)
-		log_err(d->log, err);
-	free(jobs);
+	return n;
+}
+
+int tree_unscratch(struct dump *d, struct err *err)
+{
+	cleanup_free struct scratch_job *jobs = calloc(d->tasks.n + 1, sizeof(*jobs));
+	unsigned int rank;
+	size_t n;
+	int r = 0;
+
+	if (!jobs)
+		return err_nomem(err);
+	for (rank = 0; jobs_of_rank(d, rank, jobs, &n); rank++) {
+		struct err one = ERR_INIT;
+		int k = scratch_unmap(jobs, n, &one);
+
+		if (k < 0)
+			log_err(d->log, &one);
+		if (k < 0 && r == 0) {
+			*err = one;
+			r = k;
+		}
+	}
 	return r;
 }

@@ -60,6 +60,8 @@ static struct scratch scratch_of(const struct restore *r)
 struct crowd {
 	struct restore_task **v; /* those that are alive */
 	size_t n;
+	/* those who share their memory have one scratch area: they go one after the other */
+	unsigned int ranks;
 	VEC(struct program_job) jobs;
 	VEC(struct restore_thread *) threads; /* of each job */
 };
@@ -118,9 +120,9 @@ static int seize_all(struct restore *r, struct crowd *c, struct err *err)
 	return n;
 }
 
-static bool anybody(const struct restore_task *task)
+static bool has_own_memory(const struct restore_task *task)
 {
-	return true;
+	return task->memory_of == task;
 }
 
 /* Of those who share a descriptor table the last one closes what is ours, when all are through. */
@@ -140,14 +142,19 @@ static int run_leaders(struct restore *r, struct crowd *c,
 		       bool (*is)(const struct restore_task *task), struct err *err)
 {
 	struct scratch s = scratch_of(r);
+	unsigned int rank;
 	size_t i;
 	int n = 0;
 
-	c->jobs.n = c->threads.n = 0;
-	for (i = 0; i < c->n && n == 0; i++)
-		if (is(c->v[i]))
-			n = add_job(c, c->v[i]->threads.v[0], &s, program_of(c->v[i]), err);
-	return n == 0 ? run_jobs(r, c, err) : n;
+	for (rank = 0; rank < c->ranks && n == 0; rank++) {
+		c->jobs.n = c->threads.n = 0;
+		for (i = 0; i < c->n && n == 0; i++)
+			if (c->v[i]->memory_rank == rank && is(c->v[i]))
+				n = add_job(c, c->v[i]->threads.v[0], &s, program_of(c->v[i]), err);
+		if (n == 0)
+			n = run_jobs(r, c, err);
+	}
+	return n;
 }
 
 static struct program *mm_of(struct restore_task *task)
@@ -169,7 +176,9 @@ static int forget_rseq(struct restore *r, struct crowd *c, struct err *err)
 
 	c->jobs.n = c->threads.n = 0;
 	for (i = 0; i < c->n && n == 0; i++) {
-		n = rseq_forget(c->v[i]->threads.v[0], &list[i], err);
+		/* what is cloned into the memory of another has none */
+		if (has_own_memory(c->v[i]))
+			n = rseq_forget(c->v[i]->threads.v[0], &list[i], err);
 		if (n == 0 && list[i].steps.n)
 			n = add_job(c, c->v[i]->threads.v[0], &s, &list[i], err);
 	}
@@ -275,14 +284,16 @@ struct attrs_left {
 	struct program *programs;
 };
 
-static int attrs_round(struct restore *r, struct crowd *c, struct attrs_left *all, struct err *err)
+static int attrs_round(struct restore *r, struct crowd *c, unsigned int rank,
+		       struct attrs_left *all, struct err *err)
 {
 	size_t i;
 	int n = 0;
 
 	c->jobs.n = c->threads.n = 0;
 	for (i = 0; i < c->n && n == 0; i++)
-		n = add_attr_jobs(r, c, c->v[i], &all[i].next, all[i].programs, err);
+		if (c->v[i]->memory_rank == rank)
+			n = add_attr_jobs(r, c, c->v[i], &all[i].next, all[i].programs, err);
 	if (n == 0)
 		n = run_jobs(r, c, err);
 	for (i = 0; i < c->jobs.n && n == 0; i++) {
@@ -296,6 +307,7 @@ static int attrs_round(struct restore *r, struct crowd *c, struct attrs_left *al
 static int set_attrs(struct restore *r, struct crowd *c, struct err *err)
 {
 	struct attrs_left *all = calloc(c->n, sizeof(*all));
+	unsigned int rank;
 	size_t i, k;
 	int n = all ? 0 : err_nomem(err);
 
@@ -305,10 +317,12 @@ static int set_attrs(struct restore *r, struct crowd *c, struct err *err)
 		if (!all[i].programs)
 			n = err_nomem(err);
 	}
-	do {
-		if (n == 0)
-			n = attrs_round(r, c, all, err);
-	} while (n == 0 && c->jobs.n);
+	for (rank = 0; rank < c->ranks; rank++) {
+		do {
+			if (n == 0)
+				n = attrs_round(r, c, rank, all, err);
+		} while (n == 0 && c->jobs.n);
+	}
 	for (i = 0; all && i < c->n; i++) {
 		for (k = 0; all[i].programs && k < c->v[i]->threads.n; k++)
 			program_done(&all[i].programs[k]);
@@ -324,15 +338,16 @@ static int unmap_scratch(struct restore *r, struct crowd *c, struct err *err)
 {
 	struct tracee **list = calloc(c->n, sizeof(struct tracee *));
 	struct scratch whole = scratch_of(r);
-	size_t i;
+	size_t i, own = 0;
 	int n;
 
 	if (!list)
 		return err_nomem(err);
 	whole.data_len += SCRATCH_RESERVE;
 	for (i = 0; i < c->n; i++)
-		list[i] = &c->v[i]->threads.v[0]->t;
-	n = scratch_unmap_last(list, c->n, &whole, err);
+		if (has_own_memory(c->v[i]))
+			list[own++] = &c->v[i]->threads.v[0]->t;
+	n = scratch_unmap_last(list, own, &whole, err);
 	free(list);
 	return n;
 }
@@ -362,7 +377,7 @@ static int revive(struct restore *r, struct crowd *c, struct err *err)
 	if (n == 0)
 		n = forget_rseq(r, c, err);
 	if (n == 0)
-		n = run_leaders(r, c, mm_of, anybody, err);
+		n = run_leaders(r, c, mm_of, has_own_memory, err);
 	if (n == 0)
 		n = mem_fill(r, err);
 	if (n == 0)
@@ -387,9 +402,13 @@ int tree_revive(struct restore *r, struct err *err)
 	if (!c.v)
 		return err_nomem(err);
 	device_take_offsets(r);
-	vec_foreach (t, &r->tasks)
-		if (!(*t)->dead)
-			c.v[c.n++] = *t;
+	vec_foreach (t, &r->tasks) {
+		if ((*t)->dead)
+			continue;
+		c.v[c.n++] = *t;
+		if (c.ranks <= (*t)->memory_rank)
+			c.ranks = (*t)->memory_rank + 1;
+	}
 	n = revive(r, &c, err);
 	vec_free(&c.jobs);
 	vec_free(&c.threads);

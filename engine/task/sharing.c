@@ -93,29 +93,70 @@ int share_plan(struct share_node *nodes, size_t n, size_t *ret_index)
 	return 0;
 }
 
+bool share_stays_with(const struct share_node *node, enum shared_table table, bool ends)
+{
+	bool leaves = node->carry && node->carry != node->group;
+
+	return !leaves || ends || table == SHARED_FILES || table == SHARED_DIRS;
+}
+
+const char *share_name(enum shared_table table)
+{
+	static const char *const names[] = {
+		[SHARED_FILES] = "descriptors",
+		[SHARED_DIRS] = "directories",
+		[SHARED_MEMORY] = "memory",
+		[SHARED_HANDLERS] = "signal handlers",
+	};
+
+	return names[table];
+}
+
 /* ---- a restore ---- */
 
-static uint32_t group_of(const struct restore_task *t, bool files)
+static uint32_t group_of(const struct restore_task *t, enum shared_table table)
 {
-	return t->dead || !t->ids ? 0 : files ? t->ids->files_id : t->ids->fs_id;
+	if (t->dead || !t->ids)
+		return 0;
+	switch (table) {
+	case SHARED_FILES:
+		return t->ids->files_id;
+	case SHARED_DIRS:
+		return t->ids->fs_id;
+	case SHARED_MEMORY:
+		return t->ids->vm_id;
+	case SHARED_HANDLERS:
+		return t->ids->sighand_id;
+	default:
+		return 0;
+	}
 }
 
-static struct task_table *table_of(struct restore_task *t, bool files)
+static struct task_table *table_of(struct restore_task *t, enum shared_table table)
 {
-	return files ? &t->files : &t->dirs;
+	switch (table) {
+	case SHARED_FILES:
+		return &t->files;
+	case SHARED_DIRS:
+		return &t->dirs;
+	case SHARED_MEMORY:
+		return &t->memory;
+	default:
+		return &t->handlers;
+	}
 }
 
-static void note_members(struct restore *r, const struct share_node *nodes, bool files)
+static void note_members(struct restore *r, const struct share_node *nodes, enum shared_table table)
 {
 	size_t i, k, n = plan_births(r);
 
 	for (i = 0; i < n; i++) {
-		struct task_table *t = table_of(plan_birth(r, i), files);
+		struct task_table *t = table_of(plan_birth(r, i), table);
 
 		*t = (struct task_table){ .carry = nodes[i].carry, .first = true, .last = true };
 		t->stays = t->carry && t->carry == nodes[i].group;
 		for (k = 0; t->stays && k < i; k++) {
-			struct task_table *o = table_of(plan_birth(r, k), files);
+			struct task_table *o = table_of(plan_birth(r, k), table);
 
 			if (o->stays && nodes[k].group == nodes[i].group) {
 				t->first = false;
@@ -125,7 +166,7 @@ static void note_members(struct restore *r, const struct share_node *nodes, bool
 	}
 }
 
-static int plan_one(struct restore *r, bool files, struct err *err)
+static int plan_one(struct restore *r, enum shared_table table, struct err *err)
 {
 	cleanup_free struct share_node *nodes = calloc(plan_births(r) + 1, sizeof(*nodes));
 	size_t i, at = 0;
@@ -137,54 +178,87 @@ static int plan_one(struct restore *r, bool files, struct err *err)
 		const struct restore_task *t = plan_birth(r, i);
 
 		nodes[i].forker = t->birth.forker ? t->birth.forker->index : SHARE_NOBODY;
-		nodes[i].group = group_of(t, files);
+		nodes[i].group = group_of(t, table);
 	}
 	n = share_plan(nodes, plan_births(r), &at);
 	if (n < 0)
 		return err_nomem(err);
+	for (i = 0; i < plan_births(r) && n == 0; i++) {
+		if (share_stays_with(&nodes[i], table, plan_birth(r, i)->birth.helper))
+			continue;
+		at = i;
+		n = SHARE_CROSSES;
+	}
 	if (n == SHARE_CROSSES)
 		return err_refuse(err,
-				  "two tables of %s that tasks share cannot be had by their places "
-				  "in the tree: both would have to go through %s",
-				  files ? "descriptors" : "directories",
-				  builder_name(r, plan_birth(r, at)));
-	note_members(r, nodes, files);
+				  "%s that tasks share cannot be had by their places in the tree: "
+				  "it would have to go through %s",
+				  share_name(table), builder_name(r, plan_birth(r, at)));
+	note_members(r, nodes, table);
 	return 0;
 }
 
-/* What no process of ours can share with another is not in our images either. */
-static int refuse_shared_memory(struct restore *r, struct err *err)
+/* ---- memory ---- */
+
+/* The kernel shares handlers only where it shares memory. */
+static int check_handlers(struct restore *r, struct err *err)
 {
-	cleanup_free struct share_node *nodes = calloc(r->tasks.n + 1, sizeof(*nodes));
-	size_t i, at = 0;
+	struct restore_task **t, **o;
 
-	if (!nodes)
-		return err_nomem(err);
-	for (i = 0; i < r->tasks.n; i++) {
-		const struct restore_task *t = r->tasks.v[i];
-
-		nodes[i].forker = i ? t->parent->index : SHARE_NOBODY;
-		nodes[i].group = t->dead || !t->ids ? 0 : t->ids->vm_id;
-	}
-	if (share_plan(nodes, r->tasks.n, &at) < 0)
-		return err_nomem(err);
-	for (i = 0; i < r->tasks.n; i++)
-		if (nodes[i].carry)
-			return err_refuse(err,
-					  "%s shares its memory with another task, which "
-					  "cannot be restored",
-					  restore_task_name(r, r->tasks.v[i]));
+	vec_foreach (t, &r->tasks)
+		vec_foreach (o, &r->tasks)
+			if ((*t)->handlers.stays && (*o)->handlers.stays &&
+			    (*t)->handlers.carry == (*o)->handlers.carry &&
+			    (*t)->ids->vm_id != (*o)->ids->vm_id)
+				return err_image(err,
+						 "image 'ids-%d.img': it shares its signal "
+						 "handlers with task %d and not its memory",
+						 (*t)->ns_pid, (*o)->ns_pid);
 	return 0;
+}
+
+static void find_memory(struct restore *r, struct restore_task *t)
+{
+	struct restore_task **o;
+
+	t->memory_of = t;
+	vec_foreach (o, &r->tasks) {
+		if (*o == t || !t->memory.stays)
+			return;
+		if (!(*o)->memory.stays || (*o)->memory.carry != t->memory.carry)
+			continue;
+		if (!t->memory_rank)
+			t->memory_of = *o;
+		t->memory_rank++;
+	}
+}
+
+/* One turn for all who have or hand on that memory. */
+static int find_turn(struct restore *r, struct restore_task *t, struct err *err)
+{
+	size_t i;
+
+	for (i = 0; i < t->index && t->memory.carry && !t->turn; i++)
+		if (plan_birth(r, i)->memory.carry == t->memory.carry)
+			t->turn = plan_birth(r, i)->turn;
+	if (t->memory.carry && !t->turn)
+		t->turn = arena_alloc(&r->arena, sizeof(*t->turn));
+	return t->memory.carry && !t->turn ? err_nomem(err) : 0;
 }
 
 int share_load(struct restore *r, struct err *err)
 {
-	int n = refuse_shared_memory(r, err);
+	struct restore_task **t;
+	size_t i;
+	int table, n = 0;
 
-	if (n == 0)
-		n = plan_one(r, true, err);
-
-	return n == 0 ? plan_one(r, false, err) : n;
+	for (table = 0; table < SHARED_TABLES && n == 0; table++)
+		n = plan_one(r, (enum shared_table)table, err);
+	vec_foreach (t, &r->tasks)
+		find_memory(r, *t);
+	for (i = 0; i < plan_births(r) && n == 0; i++)
+		n = find_turn(r, plan_birth(r, i), err);
+	return n == 0 ? check_handlers(r, err) : n;
 }
 
 static bool hands_on(const struct task_table *from, const struct task_table *to)
@@ -192,10 +266,25 @@ static bool hands_on(const struct task_table *from, const struct task_table *to)
 	return from->carry && from->carry == to->carry;
 }
 
+struct restore_task *share_memory_begins(const struct restore *r, struct restore_task *task)
+{
+	const struct restore_task *forker = task->birth.forker;
+	struct restore_task *const *t;
+
+	if (!task->memory.carry)
+		return task;
+	vec_foreach (t, &r->tasks)
+		if ((*t)->memory.stays && (*t)->memory.carry == task->memory.carry)
+			return forker && hands_on(&forker->memory, &task->memory) ? NULL : *t;
+	return NULL;
+}
+
 uint64_t share_clone_flags(const struct restore_task *forker, const struct restore_task *child)
 {
 	return (hands_on(&forker->files, &child->files) ? CLONE_FILES : 0) |
-	       (hands_on(&forker->dirs, &child->dirs) ? CLONE_FS : 0);
+	       (hands_on(&forker->dirs, &child->dirs) ? CLONE_FS : 0) |
+	       (hands_on(&forker->memory, &child->memory) ? CLONE_VM : 0) |
+	       (hands_on(&forker->handlers, &child->handlers) ? CLONE_SIGHAND : 0);
 }
 
 int share_leave(const struct restore_task *task, struct err *err)

@@ -58,8 +58,25 @@ static void check_leaders(struct dump *d, const struct dump_task *t)
 			    t->ns_pgid);
 }
 
-/* A table that is shared must be had by forking: one way or the other, as a restore will do it. */
-static int check_tables(struct dump *d, const struct history *h, bool files, struct err *err)
+static uint32_t group_of(const struct dump_task *t, enum shared_table table)
+{
+	if (!t || t->state == TASK_DEAD)
+		return 0;
+	switch (table) {
+	case SHARED_FILES:
+		return t->files_id;
+	case SHARED_DIRS:
+		return t->fs_id;
+	case SHARED_MEMORY:
+		return t->vm_id;
+	default:
+		return t->sighand_id;
+	}
+}
+
+/* What is shared must be had by forking: one way or the other, as a restore will do it. */
+static int check_shared(struct dump *d, const struct history *h, enum shared_table table,
+			struct err *err)
 {
 	cleanup_free struct share_node *nodes = calloc(h->births.n + 1, sizeof(*nodes));
 	size_t i, at = 0;
@@ -68,19 +85,22 @@ static int check_tables(struct dump *d, const struct history *h, bool files, str
 	if (!nodes)
 		return err_nomem(err);
 	for (i = 0; i < h->births.n; i++) {
-		const struct dump_task *t = i < d->tasks.n ? d->tasks.v[i] : NULL;
-
 		nodes[i].forker = h->births.v[i].forker;
-		if (t && t->state != TASK_DEAD)
-			nodes[i].group = files ? t->files_id : t->fs_id;
+		nodes[i].group = group_of(i < d->tasks.n ? d->tasks.v[i] : NULL, table);
 	}
 	r = share_plan(nodes, h->births.n, &at);
 	if (r == SHARE_CROSSES)
-		dump_refuse(
-			d, at < d->tasks.n ? d->tasks.v[at] : NULL,
-			"tasks around it share two tables of %s in a way that no order of forks "
-			"gives again",
-			files ? "descriptors" : "directories");
+		dump_refuse(d, at < d->tasks.n ? d->tasks.v[at] : NULL,
+			    "tasks around it share two tables of %s in a way that no order of "
+			    "forks gives again",
+			    share_name(table));
+	for (i = 0; i < d->tasks.n && r == 0; i++)
+		if (!share_stays_with(&nodes[i], table, false))
+			dump_refuse(d, d->tasks.v[i],
+				    "tasks around it share their %s, and no order of forks gives "
+				    "that again; hint: a process that executes a program after "
+				    "others were cloned leaves them like this",
+				    share_name(table));
 	return r < 0 ? err_nomem(err) : 0;
 }
 
@@ -91,7 +111,7 @@ static int check_history(struct dump *d, struct err *err)
 	const struct dump_task *root = d->tasks.v[0];
 	struct history h = { 0 };
 	size_t i;
-	int r;
+	int table, r;
 
 	if (!list)
 		return err_nomem(err);
@@ -113,34 +133,10 @@ static int check_history(struct dump *d, struct err *err)
 			    "a restore cannot make again",
 			    t->ns_sid);
 	}
-	if (r == 0)
-		r = check_tables(d, &h, true, err);
-	if (r == 0)
-		r = check_tables(d, &h, false, err);
+	for (table = 0; table < SHARED_TABLES && r == 0; table++)
+		r = check_shared(d, &h, (enum shared_table)table, err);
 	history_done(&h);
 	return r < 0 ? err_nomem(err) : 0;
-}
-
-static void check_sharing(struct dump *d, const struct dump_task *t)
-{
-	struct dump_task *const *o;
-
-	vec_foreach (o, &d->tasks) {
-		if (*o == t)
-			return;
-		if ((*o)->state == TASK_DEAD)
-			continue;
-		if ((*o)->vm_id == t->vm_id)
-			dump_refuse(
-				d, t,
-				"it shares its memory with %s (vfork or CLONE_VM), which cannot "
-				"be kept",
-				dump_task_name(d, *o));
-		else if ((*o)->sighand_id == t->sighand_id)
-			dump_refuse(d, t,
-				    "it shares its signal handlers with %s, which cannot be kept",
-				    dump_task_name(d, *o));
-	}
 }
 
 /* A thread can have left the tables of its process. */
@@ -196,7 +192,6 @@ int tree_check(struct dump *d, struct err *err)
 		if ((*t)->state == TASK_DEAD)
 			continue;
 		check_threads(d, *t);
-		check_sharing(d, *t);
 		if (r == 0)
 			r = check_thread_tables(d, *t, err);
 	}

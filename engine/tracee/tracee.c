@@ -70,12 +70,59 @@ int tracee_wait(struct tracee *t, struct stop *ret, struct err *err)
 	return 0;
 }
 
+/* The call that a sleeping thread is in: its number and first argument. */
+static int call_of(pid_t tid, long *ret_nr, uint64_t *ret_arg)
+{
+	cleanup_buf struct buf b = BUF_INIT;
+	char path[48];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", tid);
+	r = io_read_file(AT_FDCWD, path, &b);
+	if (r < 0)
+		return r;
+	return b.len && sscanf(b.data, "%ld 0x%lx", ret_nr, ret_arg) == 2 ? 0 : -EINVAL;
+}
+
+/* The parent of a vfork(2) sleeps until its child has another memory; it cannot be stopped then. */
 static bool in_vfork(pid_t tid)
+{
+	uint64_t flags = 0;
+	long nr;
+
+	if (call_of(tid, &nr, &flags) < 0)
+		return false;
+#ifdef SYS_vfork
+	if (nr == SYS_vfork)
+		return true;
+#endif
+	if (nr == SYS_clone3 && tracee_read(tid, flags, &flags, sizeof(flags)) < 0)
+		return false;
+	return (nr == SYS_clone || nr == SYS_clone3) && flags & CLONE_VFORK;
+}
+
+static bool in_deep_sleep(pid_t tid)
 {
 	struct proc_stat st;
 
-	/* the parent of a vfork(2) that has not ended sits in an uninterruptible sleep */
 	return proc_stat_read(tid, &st) == 0 && st.state == 'D';
+}
+
+static int does_not_stop(const struct tracee *t, struct err *err)
+{
+	if (in_vfork(t->tid)) {
+		err_refuse(err,
+			   "thread %d waits in vfork until its child executes a program or ends, "
+			   "which cannot be kept; nothing was touched",
+			   t->tid);
+		err_hint(err, "try again when that child has done so");
+		return -EOPNOTSUPP;
+	}
+	err_new(err, in_deep_sleep(t->tid) ? ERR_UNSUPPORTED : ERR_BUSY, -ETIMEDOUT,
+		"thread %d does not stop%s", t->tid,
+		in_deep_sleep(t->tid) ? ": it is in an uninterruptible call" : "");
+	err_hint(err, "try again when its call has ended, or raise --timeout");
+	return -ETIMEDOUT;
 }
 
 /*
@@ -102,13 +149,7 @@ static int wait_limited(struct tracee *t, struct err *err)
 		waited_us += 150;
 		if (waited_us / 1000 < t->stop_within_ms)
 			continue;
-		err_new(err, in_vfork(t->tid) ? ERR_UNSUPPORTED : ERR_BUSY, -ETIMEDOUT,
-			"thread %d does not stop%s", t->tid,
-			in_vfork(t->tid)
-				? ": it is in an uninterruptible call, or waits for a vfork"
-				: "");
-		err_hint(err, "try again when its call has ended, or raise --timeout");
-		return -ETIMEDOUT;
+		return does_not_stop(t, err);
 	}
 	return 0;
 }

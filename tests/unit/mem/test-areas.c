@@ -103,10 +103,10 @@ TEST(a_hole_is_clear_of_all_areas)
 	struct proc_vmas vmas = { .v = v, .n = 2 };
 	uint64_t at = 0;
 
-	check_int(mem_find_hole(&vmas, 1 << 20, &at), 0);
+	check_int(mem_find_hole(&vmas, 0, 1 << 20, &at), 0);
 	check(at >= 0x500000 && at + (1 << 20) <= 0x7f0000000000);
 	v[1].start = 0x500000;
-	check(mem_find_hole(&vmas, 1 << 20, &at) < 0);
+	check(mem_find_hole(&vmas, 0, 1 << 20, &at) < 0);
 }
 
 TEST_MAIN()

@@ -76,6 +76,20 @@ TEST(ways_that_cross)
 	check(plan(tree, (uint32_t[]){ 1, 8, 8, 7, 7, 6 }, carry) >= 0);
 }
 
+TEST(memory_cannot_be_left)
+{
+	struct share_node on_the_way = { .carry = 7 }, member = { .carry = 7, .group = 7 };
+	struct share_node alone = { .group = 5 };
+
+	check(share_stays_with(&on_the_way, SHARED_FILES, false));
+	check(share_stays_with(&on_the_way, SHARED_DIRS, false));
+	check(!share_stays_with(&on_the_way, SHARED_MEMORY, false));
+	check(!share_stays_with(&on_the_way, SHARED_HANDLERS, false));
+	check(share_stays_with(&on_the_way, SHARED_MEMORY, true));
+	check(share_stays_with(&member, SHARED_MEMORY, false));
+	check(share_stays_with(&alone, SHARED_MEMORY, false));
+}
+
 TEST(no_way)
 {
 	const size_t two_roots[NODES] = { SHARE_NOBODY, SHARE_NOBODY, 0, 1, 2, 4 };

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Processes that share their memory (CLONE_VM), and with it their signal handlers (CLONE_SIGHAND),
+ * or one of these tables, too. They are one thread to the C library, so each only runs while the
+ * first process waits for it, and calls nothing that keeps things in memory.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/workloads/groups.h"
+
+enum { NOBODY = -1, STACK = 64 << 10, SIG = 44 };
+
+/* Who clones whom; groups by the number of the first in each. */
+static const struct sharer {
+	const char *name;
+	int forker;
+	int flags;
+	int memory, handlers, files, dirs;
+} sharers[] = {
+	{ "first", NOBODY, 0, 0, 0, 0, 0 },
+	{ "shares memory", 0, CLONE_VM, 0, 1, 1, 1 },
+	{ "shares handlers", 0, CLONE_VM | CLONE_SIGHAND, 0, 0, 2, 2 },
+	{ "its child", 1, CLONE_VM, 0, 3, 3, 3 },
+	{ "shares all", 2, CLONE_VM | CLONE_SIGHAND | CLONE_FILES | CLONE_FS, 0, 0, 2, 2 },
+	{ "forked", 1, 0, 5, 5, 5, 5 },
+	{ "shares with the forked", 5, CLONE_VM | CLONE_SIGHAND, 5, 5, 6, 6 },
+	{ "leads a session", 0, CLONE_VM | CLONE_FILES, 0, 7, 0, 7 },
+};
+
+enum { N = ARRAY_SIZE(sharers), WITH_THREAD = 3, SESSION = 7 };
+
+/* In memory that all have; counts are in the memory that only some share. */
+struct state {
+	_Atomic uint32_t ready;
+	pid_t pid;
+	int op;
+	long seen;
+};
+
+static struct {
+	struct station *stations;
+	struct state *state;
+	volatile long count[N];
+	struct sigaction dfl;
+} vm;
+
+enum { OP_CHECK, OP_COUNT, OP_HANDLE, OP_DEFAULT };
+
+static void on_signal(int sig)
+{
+}
+
+/* Not through the C library, which locks and blocks. */
+static long action(void (*handler)(int), void (**ret)(int))
+{
+	struct {
+		void (*handler)(int);
+		unsigned long flags;
+		void (*restorer)(void);
+		unsigned long mask;
+	} new = { handler, 0, NULL, 0 }, old = { 0 };
+	long r = syscall(SYS_rt_sigaction, SIG, ret ? NULL : &new, &old, 8);
+
+	if (ret)
+		*ret = old.handler;
+	return r;
+}
+
+static int do_op(void *arg)
+{
+	struct state *s = arg;
+	size_t i = (size_t)(s - vm.state);
+	void (*handler)(int) = NULL;
+
+	if (getpid() != s->pid)
+		return fail("pid %d instead of %d", getpid(), s->pid);
+	if (i == SESSION && getsid(0) != getpid())
+		return fail("session %d of process %d", getsid(0), getpid());
+	switch (s->op) {
+	case OP_COUNT:
+		vm.count[i]++;
+		break;
+	case OP_HANDLE:
+		action(on_signal, NULL);
+		break;
+	case OP_DEFAULT:
+		action(SIG_DFL, NULL);
+		break;
+	}
+	action(NULL, &handler);
+	s->seen = handler == on_signal;
+	for (size_t k = 0; k < N; k++)
+		s->seen += vm.count[k] << (4 + 4 * k);
+	return WL_OK;
+}
+
+static int do_nothing(void *arg)
+{
+	return *(pid_t *)arg == getpid() ? WL_OK : fail("a thread of process %d", getpid());
+}
+
+static int thread_run(void *arg)
+{
+	station_serve(&vm.stations[N], do_nothing, &vm.state[WITH_THREAD].pid);
+}
+
+static char *new_stack(void)
+{
+	char *p = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p + STACK;
+}
+
+static int start_thread(void)
+{
+	const int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+			  CLONE_SYSVSEM;
+	char *stack = new_stack();
+
+	return stack && clone(thread_run, stack, flags, NULL) > 0 ? WL_OK : fail_errno("clone");
+}
+
+static int start_sharers_of(int forker);
+
+static int sharer_run(void *arg)
+{
+	struct state *s = arg;
+	size_t i = (size_t)(s - vm.state);
+
+	s->pid = getpid();
+	if (i == SESSION)
+		setsid();
+	if (start_sharers_of((int)i) != WL_OK || (i == WITH_THREAD && start_thread() != WL_OK))
+		return 1;
+	s->ready = 1;
+	futex_wake(&s->ready);
+	station_serve(&vm.stations[i], do_op, s);
+}
+
+static int start_sharers_of(int forker)
+{
+	for (size_t i = 1; i < N; i++) {
+		char *stack;
+		int flags = sharers[i].flags | SIGCHLD;
+
+		if (sharers[i].forker != forker)
+			continue;
+		stack = new_stack();
+		if (!stack || clone(sharer_run, stack, flags, &vm.state[i]) < 0)
+			return fail_errno("clone");
+		while (!vm.state[i].ready)
+			futex_wait(&vm.state[i].ready, 0);
+	}
+	return WL_OK;
+}
+
+static int compare_pair(size_t i, size_t k)
+{
+	const struct {
+		int type;
+		const char *what;
+		bool want;
+	} types[] = {
+		{ KCMP_VM, "memory", sharers[i].memory == sharers[k].memory },
+		{ KCMP_SIGHAND, "handlers", sharers[i].handlers == sharers[k].handlers },
+		{ KCMP_FILES, "descriptors", sharers[i].files == sharers[k].files },
+		{ KCMP_FS, "directories", sharers[i].dirs == sharers[k].dirs },
+	};
+
+	for (size_t n = 0; n < ARRAY_SIZE(types); n++) {
+		long r = syscall(SYS_kcmp, vm.state[i].pid, vm.state[k].pid, types[n].type, 0, 0);
+
+		if (r < 0)
+			return fail_errno("kcmp");
+		if ((r == 0) != types[n].want)
+			return fail("'%s' and '%s' %s their %s", sharers[i].name, sharers[k].name,
+				    r ? "do not share" : "share", types[n].what);
+	}
+	return WL_OK;
+}
+
+static int tell(size_t i, int op)
+{
+	vm.state[i].op = op;
+	return station_ask(&vm.stations[i], sharers[i].name);
+}
+
+/* What one does is seen by another, or is not. */
+static int see(size_t by, size_t i)
+{
+	long before, handled;
+	int r = tell(i, OP_CHECK);
+
+	before = vm.state[i].seen;
+	if (r == WL_OK)
+		r = tell(by, OP_COUNT);
+	if (r == WL_OK)
+		r = tell(by, OP_HANDLE);
+	if (r == WL_OK)
+		r = tell(i, OP_CHECK);
+	handled = vm.state[i].seen & 1;
+	if (r == WL_OK &&
+	    ((vm.state[i].seen & ~1) != (before & ~1)) != (sharers[i].memory == sharers[by].memory))
+		return fail("what '%s' writes is %s by '%s'", sharers[by].name,
+			    (vm.state[i].seen & ~1) != (before & ~1) ? "seen" : "not seen",
+			    sharers[i].name);
+	if (r == WL_OK && handled != (sharers[i].handlers == sharers[by].handlers))
+		return fail("the handler of '%s' is %s by '%s'", sharers[by].name,
+			    handled ? "seen" : "not seen", sharers[i].name);
+	return r == WL_OK ? tell(by, OP_DEFAULT) : r;
+}
+
+static int vm_verify(void)
+{
+	for (size_t i = 0; i < N; i++)
+		for (size_t k = 0; k < i; k++)
+			if (compare_pair(i, k) != WL_OK || (k && see(i, k) != WL_OK))
+				return WL_FAIL;
+	return station_ask(&vm.stations[N], "thread");
+}
+
+static int vm_setup(void)
+{
+	vm.stations = stations_new(N + 1 + N * sizeof(*vm.state) / sizeof(struct station) + 1);
+	if (!vm.stations)
+		return fail_errno("mmap");
+	vm.state = (struct state *)(vm.stations + N + 1);
+	vm.state[0].pid = getpid();
+	return start_sharers_of(0) == WL_OK ? vm_verify() : WL_FAIL;
+}
+
+static void vm_teardown(void)
+{
+	for (size_t i = N; i-- > 1;)
+		if (vm.state && vm.state[i].pid)
+			kill(vm.state[i].pid, SIGKILL);
+	for (size_t i = N; i-- > 1;)
+		if (sharers[i].forker == 0 && vm.state && vm.state[i].pid)
+			waitpid(vm.state[i].pid, NULL, 0);
+}
+
+/* ---- odd-vm: what cannot be had again ---- */
+
+enum { ODD_VFORK, ODD_EXEC };
+
+static struct {
+	_Atomic uint32_t ready;
+	pid_t first, second;
+} * odd;
+
+static int odd_wait(void *arg)
+{
+	odd->ready = 1;
+	futex_wake(&odd->ready);
+	while (odd->ready)
+		pause();
+	return 0;
+}
+
+/* Its child shares the memory of the first process, and it does not any more. */
+static int odd_exec(void *arg)
+{
+	char *stack = new_stack();
+
+	odd->second = clone(odd_wait, stack, CLONE_VM | SIGCHLD, NULL);
+	execl("/bin/sleep", "sleep", "1000", NULL);
+	_exit(1);
+}
+
+static int odd_vfork(void *arg)
+{
+	char *stack = new_stack();
+
+	clone(odd_wait, stack, CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID | SIGCHLD, NULL,
+	      &odd->second);
+	_exit(1);
+}
+
+static int read_line(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n - 1 : 0] = '\0';
+	return n > 0 ? 0 : -1;
+}
+
+static bool odd_is_ready(void *arg)
+{
+	char path[32], text[16] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", odd->first);
+	if (param("what", ODD_VFORK) == ODD_EXEC && read_line(path, text, sizeof(text)) == 0 &&
+	    strcmp(text, "sleep"))
+		return false;
+	return odd->ready;
+}
+
+static int odd_verify(void)
+{
+	if (kill(odd->first, 0) < 0 || kill(odd->second, 0) < 0)
+		return fail("a process has ended");
+	return WL_OK;
+}
+
+static int odd_setup(void)
+{
+	long what = param("what", ODD_VFORK);
+
+	odd = (void *)stations_new(1);
+	if (!odd)
+		return fail_errno("mmap");
+	odd->first = clone(what == ODD_EXEC ? odd_exec : odd_vfork, new_stack(),
+			   (what == ODD_EXEC ? CLONE_VM : 0) | SIGCHLD, NULL);
+	if (odd->first < 0 || !wait_until(odd_is_ready, NULL, 10000))
+		return fail_errno("clone");
+	return odd_verify();
+}
+
+static void odd_teardown(void)
+{
+	kill(odd->second, SIGKILL);
+	kill(odd->first, SIGKILL);
+	waitpid(odd->first, NULL, 0);
+}
+
+static struct workload_param odd_params[] = {
+	{ "what", 0,
+	  "0: a vfork in progress; 1: memory is shared past a process that has its own" },
+	{ 0 },
+};
+
+const struct workload vm_workloads[] = {
+	{ "odd-vm", "memory that is shared in a way that cannot be kept", odd_params, odd_setup,
+	  odd_verify, NULL, 0, odd_teardown },
+	{ "shared-vm", "processes that share memory, signal handlers, both or neither", NULL,
+	  vm_setup, vm_verify, NULL, 0, vm_teardown },
+	{ 0 },
+};
