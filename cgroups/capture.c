@@ -187,7 +187,8 @@ static int collect(struct capture *c, struct err *err)
 		r = collect_task(c, t, err);
 		if (r < 0)
 			return r;
-		if (t->pid == c->args->root && t->tid == t->pid)
+		/* its first one: the leader, if that lives */
+		if (t->pid == c->args->root && !root_id)
 			root_id = t->set_id;
 		if (add_pid(c, t->pid) < 0 || add_pid(c, t->tid) < 0)
 			return err_nomem(err);

@@ -196,7 +196,7 @@ static int step_mounts(void *ctx, struct err *err)
 
 	if (d->root_ns.id[NS_MNT] == d->host_ns.id[NS_MNT])
 		return 0;
-	r = mounts_collect(&d->mounts, d->opts->pid, err);
+	r = mounts_collect(&d->mounts, dump_root_tid(d), err);
 	if (r < 0)
 		return r;
 	mounts_use_plugins(d->mounts, d->plugins);

@@ -18,6 +18,11 @@ const struct ns_type_info ns_types[NS_TYPE_COUNT] = {
 	[NS_CGROUP] = { "cgroup", CLONE_NEWCGROUP }, [NS_TIME] = { "time", CLONE_NEWTIME },
 };
 
+pid_t dump_root_tid(const struct dump *d)
+{
+	return d->tasks.v[0]->tid;
+}
+
 struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid)
 {
 	struct dump_task *const *t;

@@ -51,7 +51,8 @@ struct dump_thread {
 	struct tracee t;
 	struct proc_status status;
 	struct proc_stat stat;
-	bool leader, seccomp_suspended;
+	bool leader; /* it speaks for its process */
+	bool seccomp_suspended;
 	uint64_t rseq_section; /* that it is to be found in again */
 	struct asked asked[ASKED_MAX];
 	struct CoreEntry *core; /* in the arena */
@@ -62,12 +63,19 @@ enum task_state { TASK_ALIVE = 1, TASK_DEAD = 2, TASK_STOPPED = 3 };
 struct dump_task {
 	struct dump_task *parent; /* NULL: root of the tree */
 	pid_t pid, ns_pid;	  /* as we see it; as it sees itself */
-	pid_t ns_pgid, ns_sid;	  /* 0: outside of its pid namespace */
-	size_t index;		  /* in dump->tasks */
+	pid_t tid;		  /* a thread that lives: whom to ask. The first one, if it does */
+	bool dead_leader;	  /* the first one has ended, others live on */
+	struct proc_stat leader_stat; /* of that one */
+	pid_t ns_pgid, ns_sid;	      /* 0: outside of its pid namespace */
+	size_t index;		      /* in dump->tasks */
 	enum task_state state;
 	int proc_fd; /* /proc/PID */
 	int pidfd;
-	/* threads[0] is the leader; struct dump_thread never moves once collected */
+	int files_pidfd; /* the descriptors of the process are copied through it; may be pidfd */
+	/*
+	 * threads[0] is the leader, or, if that has ended, the one that stands in for it; struct
+	 * dump_thread never moves once collected.
+	 */
 	VEC(struct dump_thread *) threads;
 	struct proc_vmas vmas;
 	struct gadgets gadgets;
@@ -129,6 +137,9 @@ struct dump {
 	uint64_t pages_scanned, pages_written; /* all of them, shared memory included */
 	uint64_t shared_pages_scanned, shared_pages_written;
 };
+
+/* A living thread of the root task. After the tree is collected. */
+pid_t dump_root_tid(const struct dump *d);
 
 /* The task with that pid as we see it, or NULL. */
 struct dump_task *dump_task_by_pid(const struct dump *d, pid_t pid);

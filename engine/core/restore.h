@@ -93,8 +93,9 @@ struct restore_task {
 	struct restore_task *parent; /* NULL: root of the tree */
 	size_t index;
 	pid_t ns_pid, ns_pgid, ns_sid;
-	pid_t pid; /* as we see it, known after the fork */
-	bool dead; /* a zombie */
+	pid_t pid;	  /* as we see it, known after the fork */
+	bool dead;	  /* a zombie */
+	bool dead_leader; /* its first thread ends before the others run */
 	int exit_code;
 	struct TaskKobjIdsEntry *ids;
 	struct MmEntry *mm;

@@ -255,7 +255,7 @@ static int meet(struct dump *d, struct file_ref *ref, int *ret_type, struct err 
 /* One duplicate a description: tables of thousands of tasks would not fit into ours. */
 static int duplicate(struct dump *d, struct file_ref *ref, struct err *err)
 {
-	int fd = (int)syscall(SYS_pidfd_getfd, ref->task->pidfd, ref->fd, 0);
+	int fd = (int)syscall(SYS_pidfd_getfd, ref->task->files_pidfd, ref->fd, 0);
 
 	if (fd < 0)
 		return err_sys(err, -errno, "copying %s", ref->what);
@@ -304,7 +304,7 @@ static int collect_fd(struct dump *d, struct dump_task *task, int fd, struct err
 		return err_nomem(err);
 	ref->task = task;
 	ref->fd = fd;
-	ref->holder = task->pid;
+	ref->holder = task->tid;
 	ref->holder_proc_fd = task->proc_fd;
 	ref->lfd = -EBADF;
 	ref->what = arena_printf(&d->arena, "fd %d", fd);

@@ -208,7 +208,7 @@ static int note(struct dump *d, const struct dump_link *l, struct err *err)
 	r = io_readlink(AT_FDCWD, fd, &real);
 	if (r < 0)
 		return err_sys(err, r, "reading the name of '%s'", l->dir_path);
-	n = snprintf(path, sizeof(path), "/proc/%d/root%s/%s", d->opts->pid, real, l->leaf);
+	n = snprintf(path, sizeof(path), "/proc/%d/root%s/%s", dump_root_tid(d), real, l->leaf);
 	if (n < (int)sizeof(path))
 		guardian_note_file(d->guardian, path, &l->st, d->images_fd, "inventory.img");
 	return 0;

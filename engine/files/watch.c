@@ -116,7 +116,7 @@ int watched_mounts(struct dump *d, const struct dump_task *task, struct mount_tr
 
 	*ret = d->mounts;
 	if (!d->mounts) {
-		r = mounts_collect(own, task->pid, err);
+		r = mounts_collect(own, task->tid, err);
 		*ret = *own;
 	}
 	return r;

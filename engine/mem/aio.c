@@ -56,7 +56,7 @@ int aio_collect(struct dump *d, struct dump_task *task, const struct proc_vma *v
 
 	/* the format has neither a type of its pages nor a file for it */
 	e->flags = vma->shared ? MAP_SHARED : MAP_PRIVATE;
-	r = tracee_read(task->pid, vma->start, &h, sizeof(h));
+	r = tracee_read(task->tid, vma->start, &h, sizeof(h));
 	if (r < 0)
 		return err_sys(err, r, "reading the header of an AIO ring");
 	if (!is_sane(&h, vma->end - vma->start))

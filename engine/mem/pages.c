@@ -125,7 +125,7 @@ static int dump_area(struct dump_task *task, const struct proc_vma *vma, int fd,
 {
 	cleanup_fd int mem =
 		vma->prot & PROT_READ ? -EBADF : openat(task->proc_fd, "mem", O_RDONLY | O_CLOEXEC);
-	struct copy_arg a = { w, task->pid, mem, true };
+	struct copy_arg a = { w, task->tid, mem, true };
 	const char *why;
 	enum area_kind kind = area_classify(vma, &why);
 	int r;

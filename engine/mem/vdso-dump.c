@@ -151,7 +151,7 @@ int vdso_collect(struct dump *d, struct dump_task *task, struct err *err)
 
 	if (!v)
 		return 0;
-	r = tracee_read(task->pid, v->start, &mark, sizeof(mark));
+	r = tracee_read(task->tid, v->start, &mark, sizeof(mark));
 	if (r < 0)
 		return err_sys(err, r, "reading the vDSO of %s", dump_task_name(d, task));
 	if (mark.signature == VDSO_MARK_SIGNATURE)

@@ -100,7 +100,7 @@ static int check_thread(struct dump *d, struct dump_thread *th, struct err *err)
 	char path[64];
 	int r = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/ns", th->task->pid, th->t.tid);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/ns", th->task->tid, th->t.tid);
 	dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd < 0)
 		return err_sys(err, -errno, "opening the namespaces of %s",
@@ -117,7 +117,7 @@ int ns_collect(struct dump *d, struct err *err)
 	int r = ns_set_read(getpid(), &d->host_ns, err);
 
 	if (r == 0)
-		r = ns_set_read(d->opts->pid, &d->root_ns, err);
+		r = ns_set_read(dump_root_tid(d), &d->root_ns, err);
 	if (r < 0)
 		return r;
 	ns_assign_ids(&d->host_ns, &d->root_ns);

@@ -117,7 +117,7 @@ static int dump_as(struct dump *d, uint32_t id, struct err *err)
 	int r = read_raw(raw, err);
 
 	if (r == 0)
-		r = read_offsets(d->opts->pid, theirs, err);
+		r = read_offsets(dump_root_tid(d), theirs, err);
 	for (int i = 0; i < CLOCKS && r == 0; i++)
 		raw[i] += theirs[i];
 	return r == 0 ? write_readings(d, raw, id, err) : r;

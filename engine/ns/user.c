@@ -65,7 +65,7 @@ static int read_map(struct dump *d, const char *name, struct extents *ret, struc
 	char path[64];
 	int r;
 
-	snprintf(path, sizeof(path), "/proc/%d/%s", d->opts->pid, name);
+	snprintf(path, sizeof(path), "/proc/%d/%s", dump_root_tid(d), name);
 	r = io_read_file(AT_FDCWD, path, &b);
 	if (r == 0)
 		r = parse_map(&b, ret);
@@ -86,7 +86,7 @@ static int check_owner(struct dump *d, enum ns_type type, struct err *err)
 	char path[64];
 	struct stat st;
 
-	snprintf(path, sizeof(path), "/proc/%d/ns/%s", d->opts->pid, ns_types[type].name);
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", dump_root_tid(d), ns_types[type].name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(err, -errno, "opening '%s'", path);
@@ -143,7 +143,7 @@ static int inside(const struct dump *d, const char *map_name, uint32_t id, uint3
 		*ret = id;
 		return 0;
 	}
-	snprintf(path, sizeof(path), "/proc/%d/%s", d->opts->pid, map_name);
+	snprintf(path, sizeof(path), "/proc/%d/%s", dump_root_tid(d), map_name);
 	r = io_read_file(AT_FDCWD, path, &b);
 	if (r == 0)
 		r = parse_map(&b, &map);

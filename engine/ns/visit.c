@@ -145,7 +145,7 @@ int ns_visit_begin(struct dump *d, enum ns_type type, ns_visit_fn fn, void *arg,
 		   struct ns_visitor *ret_visitor, struct err *err)
 {
 	const struct errand e = {
-		.pid = d->opts->pid,
+		.pid = dump_root_tid(d),
 		.type = type,
 		.user_ns = ns_is_own(&d->host_ns, &d->root_ns, NS_USER),
 		.fn = fn,

@@ -66,7 +66,7 @@ int inside_run(struct dump *d, int (*fn)(void *arg), void *arg, int *ret, struct
 	int status;
 
 	if (d->root_ns.id[NS_PID] != d->host_ns.id[NS_PID]) {
-		snprintf(path, sizeof(path), "/proc/%d/ns/pid", d->opts->pid);
+		snprintf(path, sizeof(path), "/proc/%d/ns/pid", dump_root_tid(d));
 		pidns = open(path, O_RDONLY | O_CLOEXEC);
 		if (pidns < 0)
 			return err_sys(err, -errno, "opening the tree's pid namespace");

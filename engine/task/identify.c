@@ -88,7 +88,7 @@ int tree_identify(struct dump *d, struct err *err)
 		vec_foreach (task, &d->tasks) {
 			if ((*task)->state == TASK_DEAD)
 				continue;
-			r = identify(&ids, (*task)->pid, what[i].type,
+			r = identify(&ids, (*task)->tid, what[i].type,
 				     (uint32_t *)((char *)*task + what[i].field));
 			if (r < 0) {
 				err_sys(err, r, "comparing task %d with others", (*task)->pid);

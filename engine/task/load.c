@@ -77,6 +77,12 @@ static int load_task_images(struct restore *r, struct restore_task *task, const 
 		task->exit_code = (int)task->threads.v[0]->core->tc->exit_code;
 		return 0;
 	}
+	task->dead_leader = task->threads.v[0]->core->tc->dead_leader;
+	if (task->dead_leader && e->n_threads < 2)
+		return err_image(err,
+				 "image 'core-%u.img': the first thread has ended, and no other "
+				 "is there",
+				 e->pid);
 	if (!e->n_threads || e->threads[0] != e->pid)
 		return err_image(err,
 				 "image 'pstree.img': the first thread of task %u is not itself",

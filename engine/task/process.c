@@ -120,6 +120,12 @@ static int capture_pdeathsig(struct dump *d, struct dump_thread *th, const struc
 {
 	int sig = *(const int *)prog_out(p, th->asked[ASKED_PDEATHSIG].data);
 
+	/* the end of the parent's first thread, on a restore, would send it */
+	if (sig && th->task->parent && th->task->parent->dead_leader)
+		dump_refuse(d, th->task,
+			    "it is to get signal %d when its parent ends, and the parent's first "
+			    "thread has ended already",
+			    sig);
 	if (sig) {
 		core->thread_core->has_pdeath_sig = true;
 		core->thread_core->pdeath_sig = (uint32_t)sig;

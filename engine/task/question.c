@@ -127,7 +127,7 @@ static int prepare(struct dump *d, struct questioning *all, size_t n, struct scr
 	if (r < 0)
 		return err_sys(err, r, "finding room for %lu bytes", (long)len);
 	q->end = job->addr + len + 4096;
-	guardian_note_scratch(d->guardian, task->pid, leader->stat.starttime, job->addr,
+	guardian_note_scratch(d->guardian, task->tid, leader->stat.starttime, job->addr,
 			      len + 4096);
 	return 0;
 }

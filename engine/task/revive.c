@@ -472,8 +472,7 @@ static void release_all_threads(struct restore *r, struct restore_task *t)
 	}
 }
 
-/* It takes the signal when it is scheduled; its parent must not see it running until then. */
-static void wait_until_stopped(const struct restore_task *t)
+static void wait_for_state(const struct restore_task *t, char state)
 {
 	const struct timespec moment = { 0, 200 * 1000 };
 	int i;
@@ -481,16 +480,44 @@ static void wait_until_stopped(const struct restore_task *t)
 	for (i = 0; i < 5000; i++) {
 		struct proc_stat st;
 
-		if (proc_stat_read(t->pid, &st) < 0 || st.state == 'T')
+		if (proc_stat_read(t->pid, &st) < 0 || st.state == state)
 			return;
 		nanosleep(&moment, NULL);
 	}
 }
 
+/*
+ * First threads that had ended end again. That is a step of its own in front of the commitment:
+ * should it fail, the tree still dies with us.
+ */
+static int end_dead_leaders(struct restore *r, struct err *err)
+{
+	struct restore_task *const *t;
+
+	vec_foreach (t, &r->tasks) {
+		struct tracee *leader = &(*t)->threads.v[0]->t;
+
+		if (!(*t)->dead_leader)
+			continue;
+		if (tracee_release(leader, err) < 0)
+			return err->code;
+		leader->state = TRACEE_GONE;
+		wait_for_state(*t, 'Z');
+		if (!proc_has_ended((*t)->pid))
+			return err_new(err, ERR_ENVIRONMENT, -ETIMEDOUT,
+				       "%s: its first thread does not end",
+				       restore_task_name(r, *t));
+	}
+	return 0;
+}
+
 int tree_resume(struct restore *r, struct err *err)
 {
 	size_t i;
-	int n;
+	int n = end_dead_leaders(r, err);
+
+	if (n < 0)
+		return n;
 
 	for (i = 0; i < r->tasks.n; i++)
 		if (!r->tasks.v[i]->dead)
@@ -502,8 +529,9 @@ int tree_resume(struct restore *r, struct err *err)
 		if (was_stopped(r->tasks.v[i]))
 			release_all_threads(r, r->tasks.v[i]);
 	for (i = 0; i < r->tasks.n; i++)
+		/* it takes the signal when it is scheduled; its parent must not see it running */
 		if (was_stopped(r->tasks.v[i]))
-			wait_until_stopped(r->tasks.v[i]);
+			wait_for_state(r->tasks.v[i], 'T');
 	for (i = 0; i < r->tasks.n; i++) {
 		if (i == r->tasks.n / 2)
 			fault_kill("letting go, in the middle");

@@ -139,7 +139,8 @@ static bool is_uniform(const struct dump_task *task)
 			if (!is_same_filter(leader->t.tid, (*th)->t.tid, i, &end))
 				return false;
 	}
-	return task->threads.n > 1;
+	/* the flag works on the first thread alone */
+	return task->threads.n > 1 && !task->dead_leader;
 }
 
 static int capture(struct dump *d, struct dump_thread *th, const struct program *p, CoreEntry *core,

@@ -288,7 +288,7 @@ static int check_shared(struct dump *d, const struct dump_task *task, struct err
 			break;
 		if ((*o)->state == TASK_DEAD)
 			continue;
-		r = same_list(task->pid, (*o)->pid, &same, err);
+		r = same_list(task->tid, (*o)->tid, &same, err);
 		if (r < 0)
 			return r;
 		if (same)
@@ -312,7 +312,7 @@ int sem_undo_capture(struct dump *d, struct dump_task *task, struct err *err)
 
 		r = same_list(th->t.tid, nobody, &same, err);
 		if (r == 0 && !same && i)
-			r = same_list(th->t.tid, task->pid, &same, err);
+			r = same_list(th->t.tid, task->tid, &same, err);
 		if (r == 0 && !same && !i)
 			r = check_shared(d, task, err);
 		if (r == 0 && !same)

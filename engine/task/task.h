@@ -11,6 +11,13 @@
 int tree_collect(struct dump *d, struct err *err) __attribute__((warn_unused_result));
 
 /*
+ * For a task whose threads are all stopped, and whose first one is not among them: it has ended.
+ * Makes the first of the list the one that answers for the process.
+ */
+int tree_stand_in(struct dump *d, struct dump_task *task, struct err *err)
+	__attribute__((warn_unused_result));
+
+/*
  * Begins to seize every thread of a frozen cgroup, so that none can run between the thaw and the
  * collecting.
  */

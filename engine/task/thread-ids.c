@@ -88,13 +88,17 @@ static int capture_robust(struct dump *d, struct dump_thread *th, const struct p
 	return 0;
 }
 
+enum { ROBUST_LIST_BYTES = 24 }; /* the only length that the kernel takes */
+
 static void put_robust(struct restore *r, struct restore_thread *th, struct program *p)
 {
 	const ThreadCoreEntry *c = th->core->thread_core;
 
-	if (c->futex_rla_len)
+	/* a builder has the C library's own, at an address that means nothing in the task */
+	if (c->futex_rla_len || th->leader)
 		prog_syscall(p, "setting the robust futex list", PROG_STOP, SYS_set_robust_list,
-			     PN(c->futex_rla), PN(c->futex_rla_len));
+			     PN(c->futex_rla_len ? c->futex_rla : 0),
+			     PN(c->futex_rla_len ?: ROBUST_LIST_BYTES));
 }
 
 const struct task_attr attr_robust_list = {

@@ -269,11 +269,6 @@ static int task_stop(struct dump *d, struct dump_task *task, struct err *err)
 		return err_sys(err, r, "reading /proc/%d/stat", task->pid);
 	if (st.state == 'Z' && st.num_threads <= 1)
 		return task_is_zombie(d, task, err);
-	if (st.state == 'Z')
-		return err_refuse(err,
-				  "%s: its first thread has ended and others live on, which cannot "
-				  "be kept yet",
-				  dump_task_name(d, task));
 	/* most have one thread, which children_pass() has begun with */
 	if (st.num_threads > 1 && (r = begin_threads(d, task->pid, err)) < 0)
 		return err_wrap(err, r, "task %d", task->pid);
@@ -289,7 +284,7 @@ static int task_stop(struct dump *d, struct dump_task *task, struct err *err)
 			       : TRACEE_IS_GONE;
 	qsort(task->threads.v, task->threads.n, sizeof(task->threads.v[0]), leader_first);
 	task->state = TASK_ALIVE;
-	return 0;
+	return task->threads.v[0]->leader ? 0 : tree_stand_in(d, task, err);
 }
 
 static struct dump_task *task_add(struct dump *d, struct dump_task *parent, pid_t pid)
@@ -300,8 +295,8 @@ static struct dump_task *task_add(struct dump *d, struct dump_task *parent, pid_
 	if (!slot)
 		return NULL;
 	task->parent = parent;
-	task->pid = pid;
-	task->proc_fd = task->pidfd = -EBADF;
+	task->pid = task->tid = pid;
+	task->proc_fd = task->pidfd = task->files_pidfd = -EBADF;
 	*slot = task;
 	return task;
 }
@@ -319,6 +314,8 @@ static void task_drop(struct dump_task *task)
 	vec_free(&task->guards);
 	if (task->proc_fd >= 0)
 		close(task->proc_fd);
+	if (task->files_pidfd >= 0 && task->files_pidfd != task->pidfd)
+		close(task->files_pidfd);
 	if (task->pidfd >= 0)
 		close(task->pidfd);
 }
@@ -389,7 +386,9 @@ static int task_take(struct dump *d, struct dump_task *parent, pid_t pid, struct
 	if (r != 0)
 		return r;
 	task->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	task->ns_pid = task->threads.v[0]->t.ns_tid;
+	if (!task->dead_leader)
+		task->files_pidfd = task->pidfd;
+	task->ns_pid = task->threads.v[0]->t.ns_tgid;
 	task->ns_pgid = task->threads.v[0]->status.nspgid.inner;
 	task->ns_sid = task->threads.v[0]->status.nssid.inner;
 	return 0;

@@ -4,6 +4,7 @@
 #include <linux/kcmp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -146,8 +147,8 @@ static int check_thread_tables(struct dump *d, const struct dump_task *t, struct
 
 	for (i = 1; i < t->threads.n; i++) {
 		pid_t tid = t->threads.v[i]->t.tid;
-		long files = syscall(SYS_kcmp, t->pid, tid, KCMP_FILES, 0, 0);
-		long fs = syscall(SYS_kcmp, t->pid, tid, KCMP_FS, 0, 0);
+		long files = syscall(SYS_kcmp, t->tid, tid, KCMP_FILES, 0, 0);
+		long fs = syscall(SYS_kcmp, t->tid, tid, KCMP_FS, 0, 0);
 
 		if (files < 0 || fs < 0)
 			return err_sys(err, -errno, "comparing thread %d with its process", tid);
@@ -169,11 +170,6 @@ static void check_threads(struct dump *d, const struct dump_task *t)
 			dump_refuse(d, t, "thread %d is stopped and others are not", (*th)->t.tid);
 		if ((*th)->status.x86_features & (PROC_X86_SHSTK | PROC_X86_WRSS))
 			dump_refuse(d, t, "thread %d has a shadow stack, which cannot be kept yet",
-				    (*th)->t.tid);
-		if ((*th)->stat.state == 'Z' || (*th)->stat.state == 'X')
-			dump_refuse(d, t,
-				    "thread %d has ended and others live on (dead leader), which "
-				    "cannot be kept yet",
 				    (*th)->t.tid);
 	}
 }
@@ -201,18 +197,20 @@ int tree_check(struct dump *d, struct err *err)
 static int write_pstree(struct dump *d, const struct dump_task *t, struct err *err)
 {
 	PstreeEntry e = PSTREE_ENTRY__INIT;
-	uint32_t *tids = arena_alloc(&d->arena, t->threads.n * sizeof(*tids));
-	size_t i;
+	uint32_t *tids = arena_alloc(&d->arena, (t->threads.n + 1) * sizeof(*tids));
+	size_t i, n = 0;
 
 	if (!tids)
 		return err_nomem(err);
+	if (t->dead_leader)
+		tids[n++] = (uint32_t)t->ns_pid;
 	for (i = 0; i < t->threads.n; i++)
-		tids[i] = (uint32_t)t->threads.v[i]->t.ns_tid;
+		tids[n++] = (uint32_t)t->threads.v[i]->t.ns_tid;
 	e.pid = (uint32_t)t->ns_pid;
 	e.ppid = t->parent ? (uint32_t)t->parent->ns_pid : 0;
 	e.pgid = (uint32_t)t->ns_pgid;
 	e.sid = (uint32_t)t->ns_sid;
-	e.n_threads = t->threads.n;
+	e.n_threads = n;
 	e.threads = tids;
 	return image_add(image_get(d->images, IMG_PSTREE, "pstree.img"), &e.base) < 0
 		       ? err_nomem(err)
@@ -285,10 +283,56 @@ static int write_zombie(struct dump *d, const struct dump_task *t, struct err *e
 	return 0;
 }
 
+/*
+ * A first thread that has ended is restored as one that ends at once: it makes that call and no
+ * other, with all signals blocked, and leaves nothing in memory. What belongs to the process goes
+ * to its image from that of its stand-in, which the rest of it is a copy of.
+ */
+static int write_dead_leader(struct dump *d, const struct dump_task *t, struct err *err)
+{
+	CoreEntry *core = t->threads.v[0]->core, leader = CORE_ENTRY__INIT;
+	cleanup_free struct arch_context *ctx = arch_context_new();
+	SignalQueueEntry nothing = SIGNAL_QUEUE_ENTRY__INIT;
+	struct arch_step end = { .nr = SYS_exit,
+				 .args = { ((uint32_t)t->leader_stat.exit_code >> 8) & 0xff } };
+	ThreadCoreEntry thread = THREAD_CORE_ENTRY__INIT;
+	char comm[sizeof(t->leader_stat.comm)];
+	int r;
+
+	if (!ctx)
+		return err_nomem(err);
+	memcpy(comm, t->leader_stat.comm, sizeof(comm));
+	thread.creds = core->thread_core->creds;
+	thread.has_cg_set = core->thread_core->has_cg_set;
+	thread.cg_set = core->thread_core->cg_set;
+	thread.comm = comm;
+	thread.futex_rla_len = core->thread_core->futex_rla_len;
+	thread.has_blk_sigset = true;
+	thread.blk_sigset = UINT64_MAX;
+	thread.signals_p = &nothing;
+	leader.thread_core = &thread;
+	leader.tc = core->tc;
+	leader.tc->comm = comm;
+	leader.tc->blk_sigset = UINT64_MAX;
+	leader.tc->has_dead_leader = leader.tc->dead_leader = true;
+	*ctx = *t->threads.v[0]->t.ctx;
+	arch_call_regs(t->threads.v[0]->t.ctx, t->gadgets.syscall_ret,
+		       arch_context_sp(t->threads.v[0]->t.ctx), &end, ctx);
+	r = arch_core_fill(ctx, 0, &leader);
+	if (r == 0)
+		r = image_add(image_get(d->images, IMG_CORE, "core-%d.img", t->ns_pid),
+			      &leader.base);
+	arch_core_release(&leader);
+	core->tc = NULL;
+	return r < 0 ? err_nomem(err) : 0;
+}
+
 static int write_cores(struct dump *d, const struct dump_task *t, struct err *err)
 {
 	struct dump_thread *const *th;
 
+	if (t->dead_leader && write_dead_leader(d, t, err) < 0)
+		return err->code;
 	vec_foreach (th, &t->threads) {
 		int r = image_add(image_get(d->images, IMG_CORE, "core-%d.img", (*th)->t.ns_tid),
 				  &(*th)->core->base);

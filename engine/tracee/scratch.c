@@ -172,8 +172,10 @@ int gadgets_find(const struct tracee *t, const struct proc_vmas *vmas, struct ga
 		const struct proc_vma *a = &vmas->v[i];
 
 		note_place(&places, a, i ? a - 1 : NULL, arch_context_sp(t->ctx));
+		/* text that is there after a restore on another kernel, too */
 		if (a->prot & PROT_READ && a->prot & PROT_EXEC &&
-		    strcmp(a->path, "[vsyscall]") != 0 && !(ret->syscall_ret && ret->restorer))
+		    strcmp(a->path, "[vsyscall]") != 0 && strncmp(a->path, "[vdso", 5) != 0 &&
+		    !(ret->syscall_ret && ret->restorer))
 			look_into(t, a, cache, ret);
 	}
 	if (!ret->syscall_ret) {
