@@ -97,6 +97,7 @@ struct restore_task {
 	bool dead;	  /* a zombie */
 	bool dead_leader; /* its first thread ends before the others run */
 	int exit_code;
+	int exit_signal; /* what its parent gets at its end */
 	struct TaskKobjIdsEntry *ids;
 	struct MmEntry *mm;
 	struct FsEntry *fs;

@@ -6,7 +6,7 @@
 #include "engine/task/builder.h"
 
 /* clone3 with a chosen pid in the innermost namespace (0: any). As fork(2). */
-pid_t builder_clone(uint64_t flags, pid_t ns_pid);
+pid_t builder_clone(uint64_t flags, pid_t ns_pid, int exit_signal);
 
 /* The life of a builder. */
 _Noreturn void builder_main(struct restore *r, struct restore_task *task);

@@ -72,11 +72,11 @@ static int say(struct restore *r, const struct restore_task *task, uint32_t stag
 	return 0;
 }
 
-pid_t builder_clone(uint64_t flags, pid_t ns_pid)
+pid_t builder_clone(uint64_t flags, pid_t ns_pid, int exit_signal)
 {
 	/* a sibling takes over our own exit signal, and may not be given one */
 	struct clone_args args = { .flags = flags,
-				   .exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD };
+				   .exit_signal = flags & CLONE_PARENT ? 0 : exit_signal };
 
 	if (ns_pid) {
 		args.set_tid = (uint64_t)(uintptr_t)&ns_pid;
@@ -104,10 +104,10 @@ static void member_main(void *arg)
 
 /* The stack goes when the memory is made the task's. */
 static pid_t clone_member(struct restore *r, struct restore_task *child, uint64_t flags,
-			  pid_t ns_pid)
+			  pid_t ns_pid, int exit_signal)
 {
 	const int kind = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
-	struct clone_args args = { .flags = flags, .exit_signal = SIGCHLD };
+	struct clone_args args = { .flags = flags, .exit_signal = exit_signal };
 	char *stack = mmap(NULL, STACK_LEN, PROT_READ | PROT_WRITE, kind, -1, 0);
 	struct member *m = (struct member *)(stack + STACK_LEN - sizeof(*m));
 	int64_t pid;
@@ -130,8 +130,11 @@ static pid_t clone_member(struct restore *r, struct restore_task *child, uint64_
 static pid_t clone_child(struct restore *r, struct restore_task *child, pid_t ns_pid)
 {
 	uint64_t flags = share_clone_flags(child->birth.forker, child);
-	pid_t pid = flags & CLONE_VM ? clone_member(r, child, flags, ns_pid)
-				     : builder_clone(flags, ns_pid);
+	/* what a helper forks gets SIGCHLD when it is handed on: so it had lost its parent before
+	 */
+	int signal = child->birth.helper ? SIGCHLD : child->exit_signal;
+	pid_t pid = flags & CLONE_VM ? clone_member(r, child, flags, ns_pid, signal)
+				     : builder_clone(flags, ns_pid, signal);
 
 	if (pid == 0)
 		builder_main(r, child);
@@ -231,7 +234,7 @@ static int make_dead_group(struct restore *r, struct restore_task *task, struct 
 
 	if (!task->birth.dead_group)
 		return 0;
-	pid = builder_clone(0, task->birth.dead_group);
+	pid = builder_clone(0, task->birth.dead_group, SIGCHLD);
 	if (pid == 0)
 		lead_dead_group(r, self);
 	if (pid < 0)

@@ -170,7 +170,7 @@ static bool must_be_orphan(const struct restore *r, uint64_t flags)
 
 static pid_t clone_root(struct restore *r, uint64_t flags)
 {
-	pid_t pid = builder_clone(flags, r->tasks.v[0]->ns_pid);
+	pid_t pid = builder_clone(flags, r->tasks.v[0]->ns_pid, SIGCHLD);
 
 	if (pid == 0)
 		builder_main(r, r->tasks.v[0]);

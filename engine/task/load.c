@@ -3,6 +3,7 @@
 #include "engine/task/load.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@
 #include "proto/core.pb-c.h"
 #include "proto/task.pb-c.h"
 
-enum { TASKS_MAX = 1 << 20, PID_LIMIT = 1 << 22 };
+enum { TASKS_MAX = 1 << 20, PID_LIMIT = 1 << 22, SIGNAL_MAX = 64 };
 
 static struct restore_task *task_by_pid(struct restore *r, pid_t pid)
 {
@@ -56,6 +57,12 @@ static int load_core(struct restore *r, struct restore_task *task, pid_t tid, st
 	th->core = core;
 	if (th->leader && !core->tc)
 		return err_image(err, "image 'core-%d.img': it has no task part", tid);
+	if (th->leader && core->tc->exit_signal > SIGNAL_MAX)
+		return err_image(err, "image 'core-%d.img': exit signal %u does not exist", tid,
+				 core->tc->exit_signal);
+	if (th->leader)
+		task->exit_signal = core->tc->has_exit_signal ? (int)core->tc->exit_signal
+							      : SIGCHLD;
 	task->dead |= th->leader && core->tc->task_state == 2;
 	if (!task->dead && (!core->thread_core || !core->thread_info))
 		return err_image(err, "image 'core-%d.img': it has no thread part", tid);

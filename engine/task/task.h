@@ -67,6 +67,10 @@ int sem_undo_capture(struct dump *d, struct dump_task *task, struct err *err)
 	__attribute__((warn_unused_result));
 void sem_undo_done(struct dump *d);
 
+/* The signal that a task sends its parent at its end, for its core: SIGCHLD is the rule. */
+struct TaskCoreEntry;
+void core_set_exit_signal(const struct dump_thread *leader, struct TaskCoreEntry *tc);
+
 /* Takes the scratch mappings away. */
 int tree_unscratch(struct dump *d, struct err *err);
 

@@ -265,6 +265,13 @@ void core_set_cgroup(struct dump_thread *th, uint32_t set_id)
 	th->core->thread_core->cg_set = set_id;
 }
 
+/* The parent of the root is not in the tree. */
+void core_set_exit_signal(const struct dump_thread *leader, TaskCoreEntry *tc)
+{
+	tc->has_exit_signal = leader->task->parent && leader->stat.exit_signal != SIGCHLD;
+	tc->exit_signal = (uint32_t)leader->stat.exit_signal;
+}
+
 /* A zombie has no threads to ask: its image holds its name and how it ended. */
 static int write_zombie(struct dump *d, const struct dump_task *t, struct err *err)
 {
@@ -278,6 +285,7 @@ static int write_zombie(struct dump *d, const struct dump_task *t, struct err *e
 	tc.task_state = TASK_DEAD;
 	tc.exit_code = (uint32_t)t->threads.v[0]->stat.exit_code;
 	tc.comm = comm;
+	core_set_exit_signal(t->threads.v[0], &tc);
 	if (image_add(image_get(d->images, IMG_CORE, "core-%d.img", t->ns_pid), &core.base) < 0)
 		return err_nomem(err);
 	return 0;

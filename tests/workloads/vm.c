@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -19,7 +20,7 @@
 
 #include "tests/workloads/groups.h"
 
-enum { NOBODY = -1, STACK = 64 << 10, SIG = 44 };
+enum { NOBODY = -1, STACK = 64 << 10, SIG = 44, EXIT_CODE = 7 };
 
 /* Who clones whom; groups by the number of the first in each. */
 static const struct sharer {
@@ -27,15 +28,16 @@ static const struct sharer {
 	int forker;
 	int flags;
 	int memory, handlers, files, dirs;
+	int exit_signal;
 } sharers[] = {
-	{ "first", NOBODY, 0, 0, 0, 0, 0 },
-	{ "shares memory", 0, CLONE_VM, 0, 1, 1, 1 },
-	{ "shares handlers", 0, CLONE_VM | CLONE_SIGHAND, 0, 0, 2, 2 },
-	{ "its child", 1, CLONE_VM, 0, 3, 3, 3 },
-	{ "shares all", 2, CLONE_VM | CLONE_SIGHAND | CLONE_FILES | CLONE_FS, 0, 0, 2, 2 },
-	{ "forked", 1, 0, 5, 5, 5, 5 },
-	{ "shares with the forked", 5, CLONE_VM | CLONE_SIGHAND, 5, 5, 6, 6 },
-	{ "leads a session", 0, CLONE_VM | CLONE_FILES, 0, 7, 0, 7 },
+	{ "first", NOBODY, 0, 0, 0, 0, 0, SIGCHLD },
+	{ "shares memory", 0, CLONE_VM, 0, 1, 1, 1, SIGCHLD },
+	{ "shares handlers", 0, CLONE_VM | CLONE_SIGHAND, 0, 0, 2, 2, 0 },
+	{ "its child", 1, CLONE_VM, 0, 3, 3, 3, SIGURG },
+	{ "shares all", 2, CLONE_VM | CLONE_SIGHAND | CLONE_FILES | CLONE_FS, 0, 0, 2, 2, SIGCHLD },
+	{ "forked", 1, 0, 5, 5, 5, 5, SIGWINCH },
+	{ "shares with the forked", 5, CLONE_VM | CLONE_SIGHAND, 5, 5, 6, 6, SIGCHLD },
+	{ "leads a session", 0, CLONE_VM | CLONE_FILES, 0, 7, 0, 7, SIGCONT },
 };
 
 enum { N = ARRAY_SIZE(sharers), WITH_THREAD = 3, SESSION = 7 };
@@ -52,7 +54,7 @@ static struct {
 	struct station *stations;
 	struct state *state;
 	volatile long count[N];
-	struct sigaction dfl;
+	pid_t ended;
 } vm;
 
 enum { OP_CHECK, OP_COUNT, OP_HANDLE, OP_DEFAULT };
@@ -152,7 +154,7 @@ static int start_sharers_of(int forker)
 {
 	for (size_t i = 1; i < N; i++) {
 		char *stack;
-		int flags = sharers[i].flags | SIGCHLD;
+		int flags = sharers[i].flags | sharers[i].exit_signal;
 
 		if (sharers[i].forker != forker)
 			continue;
@@ -221,13 +223,71 @@ static int see(size_t by, size_t i)
 	return r == WL_OK ? tell(by, OP_DEFAULT) : r;
 }
 
+static int read_line(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n - 1 : 0] = '\0';
+	return n > 0 ? 0 : -1;
+}
+
+static int check_exit_signal(size_t i)
+{
+	char path[32], text[1024], *at;
+	int field, got;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", vm.state[i].pid);
+	if (read_line(path, text, sizeof(text)) < 0 || !(at = strrchr(text, ')')))
+		return fail("'%s' cannot be read", path);
+	/* after the name: number 38 */
+	for (field = 2; at && field < 38; field++)
+		at = strchr(at + 1, ' ');
+	got = at ? atoi(at) : -1;
+	if (strict() && got != sharers[i].exit_signal)
+		return fail("'%s' will end with signal %d instead of %d", sharers[i].name, got,
+			    sharers[i].exit_signal);
+	return WL_OK;
+}
+
+/* It shared the memory, too, and has not been waited for. */
+static int check_ended(void)
+{
+	siginfo_t si = { 0 };
+
+	if (waitid(P_PID, (id_t)vm.ended, &si, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 ||
+	    si.si_pid != vm.ended || si.si_status != EXIT_CODE)
+		return fail("the one that ended is not there with its status");
+	return WL_OK;
+}
+
 static int vm_verify(void)
 {
+	for (size_t i = 1; i < N; i++)
+		if (check_exit_signal(i) != WL_OK)
+			return WL_FAIL;
+	if (check_ended() != WL_OK)
+		return WL_FAIL;
 	for (size_t i = 0; i < N; i++)
 		for (size_t k = 0; k < i; k++)
 			if (compare_pair(i, k) != WL_OK || (k && see(i, k) != WL_OK))
 				return WL_FAIL;
 	return station_ask(&vm.stations[N], "thread");
+}
+
+static int end_run(void *arg)
+{
+	return EXIT_CODE;
+}
+
+static bool has_ended(void *arg)
+{
+	bool ended = check_ended() == WL_OK;
+
+	reason_clear();
+	return ended;
 }
 
 static int vm_setup(void)
@@ -237,6 +297,9 @@ static int vm_setup(void)
 		return fail_errno("mmap");
 	vm.state = (struct state *)(vm.stations + N + 1);
 	vm.state[0].pid = getpid();
+	vm.ended = clone(end_run, new_stack(), CLONE_VM | SIGWINCH, NULL);
+	if (vm.ended < 0 || !wait_until(has_ended, NULL, 10000))
+		return fail_errno("clone");
 	return start_sharers_of(0) == WL_OK ? vm_verify() : WL_FAIL;
 }
 
@@ -247,7 +310,7 @@ static void vm_teardown(void)
 			kill(vm.state[i].pid, SIGKILL);
 	for (size_t i = N; i-- > 1;)
 		if (sharers[i].forker == 0 && vm.state && vm.state[i].pid)
-			waitpid(vm.state[i].pid, NULL, 0);
+			waitpid(vm.state[i].pid, NULL, __WALL);
 }
 
 /* ---- odd-vm: what cannot be had again ---- */
@@ -285,17 +348,6 @@ static int odd_vfork(void *arg)
 	clone(odd_wait, stack, CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID | SIGCHLD, NULL,
 	      &odd->second);
 	_exit(1);
-}
-
-static int read_line(const char *path, char *text, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
-
-	if (fd >= 0)
-		close(fd);
-	text[n > 0 ? n - 1 : 0] = '\0';
-	return n > 0 ? 0 : -1;
 }
 
 static bool odd_is_ready(void *arg)
