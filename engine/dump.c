@@ -487,11 +487,13 @@ static int run(struct dump *d, struct err *err)
 int ckpt_dump(const struct ckpt_options *opts, struct ckpt_result *ret, struct err *err)
 {
 	struct dump *d = calloc(1, sizeof(*d));
+	struct rlimit files;
 	struct log log;
 	int r;
 
 	if (!d)
 		return err_nomem(err);
+	op_raise_file_limit(&files);
 	d->opts = opts;
 	d->images_fd = d->work_fd = -EBADF;
 	r = op_open_log(opts, &log, err);
@@ -519,5 +521,6 @@ int ckpt_dump(const struct ckpt_options *opts, struct ckpt_result *ret, struct e
 	op_close(&d->images_fd);
 	op_close(&d->work_fd);
 	free(d);
+	op_limit_files_back(&files);
 	return r < 0 ? err_wrap(err, r, "dumping task %d", opts->pid) : 0;
 }

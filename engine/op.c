@@ -193,3 +193,35 @@ int op_refuse_options(const struct ckpt_options *opts, bool for_dump, struct err
 	buf_done(&list);
 	return r == 0 && !for_dump ? check_profile(opts->lsm_profile, err) : r;
 }
+
+/* No more: some programs that we start close every number up to the limit. */
+enum { FILES_MAX = 1 << 20 };
+
+void op_raise_file_limit(struct rlimit *ret_was)
+{
+	struct rlimit more;
+	int64_t most = FILES_MAX;
+
+	if (getrlimit(RLIMIT_NOFILE, ret_was) < 0) {
+		*ret_was = (struct rlimit){ 0, 0 };
+		return;
+	}
+	if (io_read_int(AT_FDCWD, "/proc/sys/fs/nr_open", &most) < 0 || most > FILES_MAX)
+		most = FILES_MAX;
+	more = *ret_was;
+	if (more.rlim_max < (rlim_t)most)
+		more.rlim_max = (rlim_t)most;
+	more.rlim_cur = more.rlim_max < (rlim_t)most ? more.rlim_max : (rlim_t)most;
+	if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+		return;
+	/* without CAP_SYS_RESOURCE */
+	more = *ret_was;
+	more.rlim_cur = more.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &more);
+}
+
+void op_limit_files_back(const struct rlimit *was)
+{
+	if (was->rlim_max)
+		setrlimit(RLIMIT_NOFILE, was);
+}

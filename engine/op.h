@@ -3,7 +3,16 @@
  * options. */
 #pragma once
 
+#include <sys/resource.h>
+
 #include "engine/engine.h"
+
+/*
+ * An operation holds all open files of a tree at once: raises the limit of open files as far as the
+ * kernel lets us, until op_limit_files_back().
+ */
+void op_raise_file_limit(struct rlimit *ret_was);
+void op_limit_files_back(const struct rlimit *was);
 
 /* Opens images_dir and work_dir. for_dump: the first must be writable. 0 or negative. */
 int op_open_dirs(const struct ckpt_options *opts, bool for_dump, int *images_fd, int *work_fd,

@@ -451,11 +451,13 @@ static void wait_for_root(const struct ckpt_options *opts, pid_t root, struct ck
 int ckpt_restore(const struct ckpt_options *opts, struct ckpt_result *ret, struct err *err)
 {
 	struct restore *r = calloc(1, sizeof(*r));
+	struct rlimit files;
 	struct log log;
 	int n;
 
 	if (!r)
 		return err_nomem(err);
+	op_raise_file_limit(&files);
 	r->opts = opts;
 	r->images_fd = r->work_fd = r->engine_socket = -EBADF;
 	n = op_open_log(opts, &log, err);
@@ -478,6 +480,7 @@ int ckpt_restore(const struct ckpt_options *opts, struct ckpt_result *ret, struc
 	}
 	ret->root_pid = n == 0 ? r->tasks.v[0]->pid : 0;
 	done(r);
+	op_limit_files_back(&files);
 	if (n == 0)
 		wait_for_root(opts, ret->root_pid, ret);
 	return n;

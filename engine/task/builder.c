@@ -309,17 +309,6 @@ static int join_group(struct restore_task *task, struct err *err)
 	return 0;
 }
 
-static int raise_file_limit(struct err *err)
-{
-	struct rlimit l;
-
-	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
-		return err_sys(err, -errno, "reading the limit of open files");
-	l.rlim_cur = l.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &l);
-	return 0;
-}
-
 /* The root builder makes what all of them share, before they are born. */
 static int build_shared(struct restore *r, struct restore_task *root, struct err *err)
 {
@@ -448,8 +437,7 @@ void builder_main(struct restore *r, struct restore_task *task)
 
 	turn_take(r, task->turn);
 	reset_signals();
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || raise_file_limit(&err) < 0 ||
-	    build(r, task, &err) < 0)
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || build(r, task, &err) < 0)
 		fail(r, task, &err);
 	if (task->dead)
 		end_as_zombie(r, task);
