@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
+#include "engine/base/idmap.h"
 #include "engine/base/io.h"
 #include "engine/core/dump.h"
 #include "engine/files/kinds.h"
@@ -58,14 +59,11 @@ static bool claims(const struct fd_facts *f)
 /* ---- dump ---- */
 
 struct dumped_memfd {
-	struct dumped_memfd *next;
-	dev_t dev;
-	ino_t ino;
 	uint32_t id;
 };
 
 struct dump_memfds {
-	struct dumped_memfd *first;
+	struct idmap known; /* by device and inode */
 	uint32_t last_id;
 };
 
@@ -129,17 +127,15 @@ static int find_memory(struct dump *d, struct file_ref *ref, uint32_t *ret_id, s
 
 	if (!all)
 		return err_nomem(err);
-	for (m = all->first; m; m = m->next) {
-		if (m->dev == st->st_dev && m->ino == st->st_ino) {
-			*ret_id = m->id;
-			return 0;
-		}
+	m = idmap_find(&all->known, st->st_dev, st->st_ino);
+	if (m) {
+		*ret_id = m->id;
+		return 0;
 	}
 	m = arena_alloc(&d->arena, sizeof(*m));
-	if (!m)
+	if (!m || idmap_put(&all->known, &d->arena, st->st_dev, st->st_ino, m) < 0)
 		return err_nomem(err);
-	*m = (struct dumped_memfd){ all->first, st->st_dev, st->st_ino, ++all->last_id };
-	all->first = m;
+	m->id = ++all->last_id;
 	*ret_id = m->id;
 	return write_memory(d, ref, m, err);
 }

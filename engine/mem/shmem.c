@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
+#include "engine/base/idmap.h"
 #include "engine/mem/mem.h"
 
 struct segment {
@@ -18,27 +19,23 @@ struct segment {
 
 struct dump_shmem {
 	VEC(struct segment) segments;
+	struct idmap ids; /* that are taken */
 };
 
 /*
  * By the inode, so that the next dump of the same memory uses the same name. The highest bit keeps
- * it apart from System V segments, whose page maps are named alike.
+ * it apart from System V segments, whose page maps are named alike. Inodes of ordinary and of huge
+ * pages may have the same number.
  */
-static uint32_t choose_id(const struct dump_shmem *s, uint64_t ino)
+static int choose_id(struct dump *d, uint64_t ino, uint32_t *ret)
 {
+	struct dump_shmem *s = d->shmem;
 	uint32_t id = (uint32_t)ino | 1u << 31;
-	const struct segment *seg;
 
-	/* inodes of ordinary and of huge pages may have the same number */
-	for (size_t i = 0; i < s->segments.n; i++) {
-		vec_foreach (seg, &s->segments) {
-			if (seg->id == id) {
-				id = (id + 1) | 1u << 31;
-				break;
-			}
-		}
-	}
-	return id;
+	while (idmap_find(&s->ids, id, 0))
+		id = (id + 1) | 1u << 31;
+	*ret = id;
+	return idmap_put(&s->ids, &d->arena, id, 0, s);
 }
 
 int shmem_add(struct dump *d, int fd, const struct stat *st, uint32_t *ret_id, struct err *err)
@@ -49,9 +46,7 @@ int shmem_add(struct dump *d, int fd, const struct stat *st, uint32_t *ret_id, s
 
 	if (!d->shmem && !(d->shmem = arena_alloc(&d->arena, sizeof(*d->shmem))))
 		return err_nomem(err);
-	id = choose_id(d->shmem, st->st_ino);
-	seg = vec_add(&d->shmem->segments);
-	if (!seg)
+	if (choose_id(d, st->st_ino, &id) < 0 || !(seg = vec_add(&d->shmem->segments)))
 		return err_nomem(err);
 	*seg = (struct segment){ id, take_fd(&own), (uint64_t)st->st_size };
 	*ret_id = id;
