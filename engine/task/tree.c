@@ -55,6 +55,44 @@ static int read_status(int proc_fd, const char *path, struct proc_status *ret)
 	return r < 0 ? r : proc_status_parse(b.data, b.len, ret);
 }
 
+/*
+ * Threads of the kernel that live in a process: of io_uring, vhost and KVM. They never run the
+ * program, and a stop would make a call of theirs fail, so they must be known before. Reading stat
+ * of thousands of threads would take long; these have names that tell.
+ */
+enum { FLAG_IO_WORKER = 0x10, FLAG_USER_WORKER = 0x4000 };
+
+static int refuse_worker(const struct proc_stat *st, struct err *err)
+{
+	if (!(st->flags & (FLAG_IO_WORKER | FLAG_USER_WORKER)))
+		return 0;
+	return err_refuse(
+		err,
+		"thread %d ('%s') is one of the kernel (io_uring, vhost, KVM), which cannot "
+		"be kept; nothing was touched",
+		st->pid, st->comm);
+}
+
+static int check_worker(pid_t pid, pid_t tid, struct err *err)
+{
+	static const char *const names[] = { "iou-", "vhost-", "kvm-" };
+	char path[64], comm[16] = "";
+	struct proc_stat st;
+	cleanup_fd int fd = -EBADF;
+	size_t i;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", pid, tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, comm, sizeof(comm) - 1) <= 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strncmp(comm, names[i], strlen(names[i])) == 0 &&
+		    read_stat(AT_FDCWD, path, &st) == 0)
+			return refuse_worker(&st, err);
+	return 0;
+}
+
 /* stat and status of a thread, and its ids inside. 0, or positive when it is gone. */
 static int thread_read(struct dump_thread *th, struct err *err)
 {
@@ -72,6 +110,9 @@ static int thread_read(struct dump_thread *th, struct err *err)
 		return TRACEE_IS_GONE;
 	if (r < 0)
 		return err_sys(err, r, "reading /proc/%d/%s", th->task->pid, path);
+	r = refuse_worker(&th->stat, err);
+	if (r < 0)
+		return r;
 	th->t.ns_tid = th->status.nspid.levels ? th->status.nspid.inner : th->t.tid;
 	th->t.ns_tgid = th->status.nstgid.levels ? th->status.nstgid.inner : th->t.tgid;
 	return 0;
@@ -129,6 +170,9 @@ static int begin_thread(struct dump *d, pid_t pid, pid_t tid, struct err *err)
 
 	if (find_begun(d, tid))
 		return 0;
+	r = tid == pid ? 0 : check_worker(pid, tid, err);
+	if (r < 0)
+		return r;
 	r = tracee_seize_begin(&t, false, err);
 	slot = r == 0 ? vec_add(&d->begun) : NULL;
 	if (slot) {
@@ -156,7 +200,12 @@ static int thread_stop(struct dump *d, struct dump_task *task, pid_t tid, struct
 
 	if (!th)
 		return err_nomem(err);
-	r = take_begun(d, tid) ? 0 : tracee_seize_begin(&th->t, false, err);
+	r = 0;
+	if (!take_begun(d, tid)) {
+		r = th->leader ? 0 : check_worker(task->pid, tid, err);
+		if (r == 0)
+			r = tracee_seize_begin(&th->t, false, err);
+	}
 	if (r == 0)
 		r = tracee_seize_wait(&th->t, err);
 	if (r == 0)

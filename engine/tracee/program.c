@@ -270,6 +270,19 @@ static int struck(struct tracee *t, struct program *p, const struct layout *l, i
 		       i < p->steps.n ? p->steps.v[i].what : "the end");
 }
 
+/* A call that never ends holds up everything. The thread gets its registers back, if it stops. */
+static int give_up(struct tracee *t, struct err *err)
+{
+	struct err ignored = ERR_INIT;
+
+	if (tracee_interrupt(t, &ignored) == 0 && arch_context_set(t->tid, t->ctx) == 0)
+		t->state = TRACEE_STOPPED;
+	err_new(err, ERR_BUSY, -ETIMEDOUT, "a program of thread %d does not end after %u ms",
+		t->tid, t->stop_within_ms);
+	err_hint(err, "try again, or raise --timeout");
+	return -ETIMEDOUT;
+}
+
 static int run_to_end(struct tracee *t, struct program *p, const struct layout *l,
 		      program_clone_fn on_clone, void *arg, struct err *err)
 {
@@ -280,6 +293,8 @@ static int run_to_end(struct tracee *t, struct program *p, const struct layout *
 	for (;; started = false) {
 		if (!started && ptrace(PTRACE_CONT, t->tid, NULL, NULL) < 0)
 			return err_sys(err, -errno, "running a program in thread %d", t->tid);
+		if (tracee_wait_limited(t, err) < 0)
+			return give_up(t, err);
 		r = tracee_wait(t, &s, err);
 		if (r < 0)
 			return r;

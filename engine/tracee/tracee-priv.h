@@ -22,5 +22,11 @@ struct stop {
 /* Waits for the next stop of this thread. */
 int tracee_wait(struct tracee *t, struct stop *ret, struct err *err);
 
+/* Waits until tracee_wait() will not have to, but for t->stop_within_ms at the most: -ETIMEDOUT. */
+int tracee_wait_limited(struct tracee *t, struct err *err);
+
+/* Stops a thread that runs, wherever it is. TRACEE_IS_GONE, or negative: it does not stop. */
+int tracee_interrupt(struct tracee *t, struct err *err);
+
 /* True if a stopped thread is inside a borrowed call whose engine has died. */
 bool tracee_in_borrowed_call(const struct tracee *t);

@@ -126,10 +126,10 @@ static int does_not_stop(const struct tracee *t, struct err *err)
 }
 
 /*
- * Waits with a limit: an uninterruptible sleep holds our stop back. Most threads stop within
- * microseconds, so the first looks come without a pause.
+ * An uninterruptible sleep holds our stop back. Most threads stop within microseconds, so the first
+ * looks come without a pause.
  */
-static int wait_limited(struct tracee *t, struct err *err)
+int tracee_wait_limited(struct tracee *t, struct err *err)
 {
 	struct timespec pause = { 0, 100 * 1000 };
 	unsigned int waited_us = 0, looks = 0;
@@ -163,7 +163,7 @@ static int wait_for_interrupt(struct tracee *t, struct err *err)
 {
 	for (;;) {
 		struct stop s;
-		int r = wait_limited(t, err);
+		int r = tracee_wait_limited(t, err);
 
 		if (r == 0)
 			r = tracee_wait(t, &s, err);
@@ -185,6 +185,13 @@ static int wait_for_interrupt(struct tracee *t, struct err *err)
 		    errno != ESRCH)
 			return err_sys(err, -errno, "continuing thread %d", t->tid);
 	}
+}
+
+int tracee_interrupt(struct tracee *t, struct err *err)
+{
+	if (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0)
+		return err_sys(err, -errno, "stopping thread %d", t->tid);
+	return wait_for_interrupt(t, err);
 }
 
 int tracee_read_context(struct tracee *t, struct err *err)
