@@ -76,6 +76,7 @@ struct task_birth {
 	bool helper;
 	bool early;	   /* forked before its forker makes its session */
 	bool leads;	   /* makes a session */
+	bool sibling;	   /* its forker is a sibling of it, and has the same memory */
 	bool moves;	   /* forked by a helper in between: it loses its first parent */
 	bool founds_group; /* makes its group, but may be in another in the end */
 	pid_t dead_group;  /* it makes this group in place of a dead leader, for all its members */

@@ -107,7 +107,8 @@ static pid_t clone_member(struct restore *r, struct restore_task *child, uint64_
 			  pid_t ns_pid, int exit_signal)
 {
 	const int kind = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
-	struct clone_args args = { .flags = flags, .exit_signal = exit_signal };
+	struct clone_args args = { .flags = flags,
+				   .exit_signal = flags & CLONE_PARENT ? 0 : exit_signal };
 	char *stack = mmap(NULL, STACK_LEN, PROT_READ | PROT_WRITE, kind, -1, 0);
 	struct member *m = (struct member *)(stack + STACK_LEN - sizeof(*m));
 	int64_t pid;

@@ -93,6 +93,51 @@ int share_plan(struct share_node *nodes, size_t n, size_t *ret_index)
 	return 0;
 }
 
+/* Whether who forks it has that memory; helpers have that of who forks them. */
+static bool has_it_by_birth(const struct share_kin *kin, size_t i)
+{
+	size_t at = kin[i].forker;
+
+	while (at != SHARE_NOBODY && kin[at].helper)
+		at = kin[at].forker;
+	return at == SHARE_NOBODY || kin[at].memory == kin[i].memory;
+}
+
+/* It must be born into the same session as the sibling, and get the same signal. */
+static bool can_clone(const struct share_kin *kin, size_t by, size_t i)
+{
+	const struct share_kin *a = &kin[by], *b = &kin[i];
+	size_t at;
+
+	if (a->helper || a->memory != b->memory || a->parent != b->parent || a->leads || b->leads ||
+	    a->sid != b->sid || a->exit_signal != b->exit_signal)
+		return false;
+	for (at = by; at != SHARE_NOBODY; at = kin[at].forker)
+		if (at == i)
+			return false;
+	return true;
+}
+
+void share_siblings(struct share_kin *kin, size_t n)
+{
+	size_t i, k, found;
+
+	for (i = 0; i < n; i++) {
+		if (kin[i].helper || !kin[i].memory || has_it_by_birth(kin, i))
+			continue;
+		found = SHARE_NOBODY;
+		for (k = 0; k < i; k++)
+			if (can_clone(kin, k, i) &&
+			    (found == SHARE_NOBODY || (kin[k].handlers == kin[i].handlers &&
+						       kin[found].handlers != kin[i].handlers)))
+				found = k;
+		if (found == SHARE_NOBODY)
+			continue;
+		kin[i].forker = found;
+		kin[i].sibling = true;
+	}
+}
+
 bool share_stays_with(const struct share_node *node, enum shared_table table, bool ends)
 {
 	bool leaves = node->carry && node->carry != node->group;
@@ -246,11 +291,60 @@ static int find_turn(struct restore *r, struct restore_task *t, struct err *err)
 	return t->memory.carry && !t->turn ? err_nomem(err) : 0;
 }
 
+static int move_birth(struct restore_task *t, struct restore_task *to)
+{
+	struct task_birth *from = &t->birth.forker->birth;
+	struct restore_task **slot = vec_add(&to->birth.forks);
+	size_t i, n = 0;
+
+	if (!slot)
+		return -ENOMEM;
+	*slot = t;
+	for (i = 0; i < from->forks.n; i++)
+		if (from->forks.v[i] != t)
+			from->forks.v[n++] = from->forks.v[i];
+	from->forks.n = n;
+	t->birth.forker = to;
+	t->birth.sibling = true;
+	t->birth.early = false;
+	t->birth.moves = to->birth.moves;
+	return 0;
+}
+
+static int plan_siblings(struct restore *r, struct err *err)
+{
+	size_t i, n = plan_births(r);
+	cleanup_free struct share_kin *kin = calloc(n + 1, sizeof(*kin));
+
+	if (!kin)
+		return err_nomem(err);
+	for (i = 0; i < n; i++) {
+		const struct restore_task *t = plan_birth(r, i);
+
+		kin[i] = (struct share_kin){
+			.forker = t->birth.forker ? t->birth.forker->index : SHARE_NOBODY,
+			.parent = t->parent ? t->parent->index : SHARE_NOBODY,
+			.helper = t->birth.helper,
+			.leads = t->birth.leads,
+			.sid = t->ns_sid,
+			.exit_signal = t->exit_signal,
+			.memory = group_of(t, SHARED_MEMORY),
+			.handlers = group_of(t, SHARED_HANDLERS),
+		};
+	}
+	share_siblings(kin, n);
+	for (i = 0; i < n; i++)
+		if (kin[i].sibling &&
+		    move_birth(plan_birth(r, i), plan_birth(r, kin[i].forker)) < 0)
+			return err_nomem(err);
+	return 0;
+}
+
 int share_load(struct restore *r, struct err *err)
 {
 	struct restore_task **t;
 	size_t i;
-	int table, n = 0;
+	int table, n = plan_siblings(r, err);
 
 	for (table = 0; table < SHARED_TABLES && n == 0; table++)
 		n = plan_one(r, (enum shared_table)table, err);
@@ -281,7 +375,8 @@ struct restore_task *share_memory_begins(const struct restore *r, struct restore
 
 uint64_t share_clone_flags(const struct restore_task *forker, const struct restore_task *child)
 {
-	return (hands_on(&forker->files, &child->files) ? CLONE_FILES : 0) |
+	return (child->birth.sibling ? CLONE_PARENT : 0) |
+	       (hands_on(&forker->files, &child->files) ? CLONE_FILES : 0) |
 	       (hands_on(&forker->dirs, &child->dirs) ? CLONE_FS : 0) |
 	       (hands_on(&forker->memory, &child->memory) ? CLONE_VM : 0) |
 	       (hands_on(&forker->handlers, &child->handlers) ? CLONE_SIGHAND : 0);

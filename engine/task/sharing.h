@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "engine/core/restore.h"
 
@@ -21,6 +22,23 @@ struct share_node {
 	uint32_t carry; /* the group whose table it hands on, itself a member or not; 0: none */
 	size_t depth;	/* for the plan itself */
 };
+
+/* What share_siblings() looks at. */
+struct share_kin {
+	size_t forker;	    /* as above */
+	size_t parent;	    /* who has it in the end; SHARE_NOBODY: it is a helper, or the first */
+	bool helper, leads; /* leads a session */
+	pid_t sid;
+	int exit_signal;
+	uint32_t memory, handlers; /* groups; 0: none */
+	bool sibling; /* the answer: forker is a sibling who clones it (CLONE_PARENT) */
+};
+
+/*
+ * Memory can also come from a sibling: two have it in common whose parent had it, and has ended or
+ * executed another program. Gives those who can have it so, and not by their forkers, a new forker.
+ */
+void share_siblings(struct share_kin *kin, size_t n);
 
 #define SHARE_NOBODY SIZE_MAX
 

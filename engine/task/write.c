@@ -76,20 +76,20 @@ static uint32_t group_of(const struct dump_task *t, enum shared_table table)
 }
 
 /* What is shared must be had by forking: one way or the other, as a restore will do it. */
-static int check_shared(struct dump *d, const struct history *h, enum shared_table table,
-			struct err *err)
+static int check_shared(struct dump *d, const struct share_kin *kin, size_t n,
+			enum shared_table table, struct err *err)
 {
-	cleanup_free struct share_node *nodes = calloc(h->births.n + 1, sizeof(*nodes));
+	cleanup_free struct share_node *nodes = calloc(n + 1, sizeof(*nodes));
 	size_t i, at = 0;
 	int r;
 
 	if (!nodes)
 		return err_nomem(err);
-	for (i = 0; i < h->births.n; i++) {
-		nodes[i].forker = h->births.v[i].forker;
+	for (i = 0; i < n; i++) {
+		nodes[i].forker = kin[i].forker;
 		nodes[i].group = group_of(i < d->tasks.n ? d->tasks.v[i] : NULL, table);
 	}
-	r = share_plan(nodes, h->births.n, &at);
+	r = share_plan(nodes, n, &at);
 	if (r == SHARE_CROSSES)
 		dump_refuse(d, at < d->tasks.n ? d->tasks.v[at] : NULL,
 			    "tasks around it share two tables of %s in a way that no order of "
@@ -105,6 +105,34 @@ static int check_shared(struct dump *d, const struct history *h, enum shared_tab
 	return r < 0 ? err_nomem(err) : 0;
 }
 
+static int check_all_shared(struct dump *d, const struct history *h, struct err *err)
+{
+	size_t i, n = h->births.n;
+	cleanup_free struct share_kin *kin = calloc(n + 1, sizeof(*kin));
+	int table, r = 0;
+
+	if (!kin)
+		return err_nomem(err);
+	for (i = 0; i < n; i++) {
+		const struct dump_task *t = i < d->tasks.n ? d->tasks.v[i] : NULL;
+
+		kin[i] = (struct share_kin){
+			.forker = h->births.v[i].forker,
+			.parent = t && t->parent ? t->parent->index : SHARE_NOBODY,
+			.helper = !t,
+			.leads = h->births.v[i].leads,
+			.sid = t ? t->ns_sid : 0,
+			.exit_signal = t ? t->threads.v[0]->stat.exit_signal : 0,
+			.memory = group_of(t, SHARED_MEMORY),
+			.handlers = group_of(t, SHARED_HANDLERS),
+		};
+	}
+	share_siblings(kin, n);
+	for (table = 0; table < SHARED_TABLES && r == 0; table++)
+		r = check_shared(d, kin, n, (enum shared_table)table, err);
+	return r;
+}
+
 /* Whether a restore can give everybody its parent and its session. */
 static int check_history(struct dump *d, struct err *err)
 {
@@ -112,7 +140,7 @@ static int check_history(struct dump *d, struct err *err)
 	const struct dump_task *root = d->tasks.v[0];
 	struct history h = { 0 };
 	size_t i;
-	int table, r;
+	int r;
 
 	if (!list)
 		return err_nomem(err);
@@ -134,8 +162,8 @@ static int check_history(struct dump *d, struct err *err)
 			    "a restore cannot make again",
 			    t->ns_sid);
 	}
-	for (table = 0; table < SHARED_TABLES && r == 0; table++)
-		r = check_shared(d, &h, (enum shared_table)table, err);
+	if (r == 0)
+		r = check_all_shared(d, &h, err);
 	history_done(&h);
 	return r < 0 ? err_nomem(err) : 0;
 }

@@ -38,9 +38,14 @@ static const struct sharer {
 	{ "forked", 1, 0, 5, 5, 5, 5, SIGWINCH },
 	{ "shares with the forked", 5, CLONE_VM | CLONE_SIGHAND, 5, 5, 6, 6, SIGCHLD },
 	{ "leads a session", 0, CLONE_VM | CLONE_FILES, 0, 7, 0, 7, SIGCONT },
+	{ "sibling of the forked", 5, CLONE_VM | CLONE_PARENT, 5, 8, 8, 8, SIGWINCH },
+	{ "ends", 0, 0, NOBODY, NOBODY, NOBODY, NOBODY, SIGCHLD },
+	{ "orphan", 9, CLONE_VM | CLONE_SIGHAND, 10, 10, 10, 10, SIGCHLD },
+	{ "second orphan", 9, CLONE_VM, 10, 11, 11, 11, SIGCHLD },
+	{ "third orphan", 9, CLONE_VM | CLONE_SIGHAND, 10, 10, 12, 12, SIGCHLD },
 };
 
-enum { N = ARRAY_SIZE(sharers), WITH_THREAD = 3, SESSION = 7 };
+enum { N = ARRAY_SIZE(sharers), WITH_THREAD = 3, SESSION = 7, ENDS = 9 };
 
 /* In memory that all have; counts are in the memory that only some share. */
 struct state {
@@ -141,12 +146,14 @@ static int sharer_run(void *arg)
 	size_t i = (size_t)(s - vm.state);
 
 	s->pid = getpid();
-	if (i == SESSION)
+	if (i == SESSION || (i == ENDS && param("lead", 1)))
 		setsid();
 	if (start_sharers_of((int)i) != WL_OK || (i == WITH_THREAD && start_thread() != WL_OK))
 		return 1;
 	s->ready = 1;
 	futex_wake(&s->ready);
+	if (i == ENDS)
+		return 0;
 	station_serve(&vm.stations[i], do_op, s);
 }
 
@@ -266,13 +273,14 @@ static int check_ended(void)
 static int vm_verify(void)
 {
 	for (size_t i = 1; i < N; i++)
-		if (check_exit_signal(i) != WL_OK)
+		if (i != ENDS && check_exit_signal(i) != WL_OK)
 			return WL_FAIL;
 	if (check_ended() != WL_OK)
 		return WL_FAIL;
 	for (size_t i = 0; i < N; i++)
 		for (size_t k = 0; k < i; k++)
-			if (compare_pair(i, k) != WL_OK || (k && see(i, k) != WL_OK))
+			if (i != ENDS && k != ENDS &&
+			    (compare_pair(i, k) != WL_OK || (k && see(i, k) != WL_OK)))
 				return WL_FAIL;
 	return station_ask(&vm.stations[N], "thread");
 }
@@ -300,7 +308,14 @@ static int vm_setup(void)
 	vm.ended = clone(end_run, new_stack(), CLONE_VM | SIGWINCH, NULL);
 	if (vm.ended < 0 || !wait_until(has_ended, NULL, 10000))
 		return fail_errno("clone");
-	return start_sharers_of(0) == WL_OK ? vm_verify() : WL_FAIL;
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+		return fail_errno("becoming a subreaper");
+	if (start_sharers_of(0) != WL_OK)
+		return WL_FAIL;
+	while (waitpid(vm.state[ENDS].pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	vm.state[ENDS].pid = 0;
+	return vm_verify();
 }
 
 static void vm_teardown(void)
@@ -309,7 +324,8 @@ static void vm_teardown(void)
 		if (vm.state && vm.state[i].pid)
 			kill(vm.state[i].pid, SIGKILL);
 	for (size_t i = N; i-- > 1;)
-		if (sharers[i].forker == 0 && vm.state && vm.state[i].pid)
+		if ((sharers[i].forker == 0 || sharers[i].forker == ENDS) && vm.state &&
+		    vm.state[i].pid)
 			waitpid(vm.state[i].pid, NULL, __WALL);
 }
 
@@ -395,10 +411,15 @@ static struct workload_param odd_params[] = {
 	{ 0 },
 };
 
+static struct workload_param vm_params[] = {
+	{ "lead", 1, "0: orphans are not of a session whose leader is dead" },
+	{ 0 },
+};
+
 const struct workload vm_workloads[] = {
 	{ "odd-vm", "memory that is shared in a way that cannot be kept", odd_params, odd_setup,
 	  odd_verify, NULL, 0, odd_teardown },
-	{ "shared-vm", "processes that share memory, signal handlers, both or neither", NULL,
+	{ "shared-vm", "processes that share memory, signal handlers, both or neither", vm_params,
 	  vm_setup, vm_verify, NULL, 0, vm_teardown },
 	{ 0 },
 };

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Along which ways shared tables are handed on. */
 #include "engine/task/sharing.h"
+
+#include <string.h>
+
 #include "tests/lib/test.h"
 
 enum { NODES = 6 };
@@ -88,6 +91,47 @@ TEST(memory_cannot_be_left)
 	check(share_stays_with(&on_the_way, SHARED_MEMORY, true));
 	check(share_stays_with(&member, SHARED_MEMORY, false));
 	check(share_stays_with(&alone, SHARED_MEMORY, false));
+}
+
+/* 0 forks 1 to 3; 4 is a helper of 0 that forks 5 */
+static const struct share_kin family[NODES] = {
+	{ SHARE_NOBODY, SHARE_NOBODY, .leads = true, .sid = 1, .memory = 1 },
+	{ 0, 0, .sid = 1, .memory = 7, .handlers = 2 },
+	{ 0, 0, .sid = 1, .memory = 7, .handlers = 3 },
+	{ 0, 0, .sid = 1, .memory = 7, .handlers = 3 },
+	{ 0, SHARE_NOBODY, .helper = true },
+	{ 4, 0, .sid = 1, .memory = 1 },
+};
+
+TEST(siblings_with_common_memory)
+{
+	struct share_kin kin[NODES];
+
+	memcpy(kin, family, sizeof(kin));
+	share_siblings(kin, NODES);
+	check(!kin[1].sibling && kin[1].forker == 0);
+	check(kin[2].sibling && kin[2].forker == 1);
+	/* who has the handlers as well */
+	check(kin[3].sibling && kin[3].forker == 2);
+	/* it has that of its parent, through the helper */
+	check(!kin[5].sibling && kin[5].forker == 4);
+}
+
+TEST(siblings_that_cannot_clone_each_other)
+{
+	struct share_kin kin[NODES];
+
+	memcpy(kin, family, sizeof(kin));
+	kin[2].sid = 2;
+	kin[3].exit_signal = 9;
+	share_siblings(kin, NODES);
+	check(!kin[2].sibling && !kin[3].sibling);
+	memcpy(kin, family, sizeof(kin));
+	kin[1].forker = 2; /* it is below */
+	kin[2].leads = true;
+	kin[3].parent = 1;
+	share_siblings(kin, NODES);
+	check(!kin[2].sibling && !kin[3].sibling);
 }
 
 TEST(no_way)
