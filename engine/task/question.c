@@ -37,7 +37,7 @@ static CoreEntry *core_new(struct dump *d, const struct dump_thread *th)
 	task_core_entry__init(tc);
 	tc->task_state = TASK_ALIVE;
 	tc->flags = th->stat.flags;
-	core_set_exit_signal(th, tc);
+	core_set_exit_signal(th->task, tc);
 	if (th->t.stop_signal) {
 		tc->task_state = TASK_STOPPED;
 		tc->has_stop_signo = true;

@@ -69,7 +69,7 @@ void sem_undo_done(struct dump *d);
 
 /* The signal that a task sends its parent at its end, for its core: SIGCHLD is the rule. */
 struct TaskCoreEntry;
-void core_set_exit_signal(const struct dump_thread *leader, struct TaskCoreEntry *tc);
+void core_set_exit_signal(const struct dump_task *task, struct TaskCoreEntry *tc);
 
 /* Takes the scratch mappings away. */
 int tree_unscratch(struct dump *d, struct err *err);

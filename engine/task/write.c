@@ -75,6 +75,12 @@ static uint32_t group_of(const struct dump_task *t, enum shared_table table)
 	}
 }
 
+/* Other threads than the first have none. */
+static int exit_signal_of(const struct dump_task *t)
+{
+	return t->dead_leader ? t->leader_stat.exit_signal : t->threads.v[0]->stat.exit_signal;
+}
+
 /* What is shared must be had by forking: one way or the other, as a restore will do it. */
 static int check_shared(struct dump *d, const struct share_kin *kin, size_t n,
 			enum shared_table table, struct err *err)
@@ -122,7 +128,7 @@ static int check_all_shared(struct dump *d, const struct history *h, struct err 
 			.helper = !t,
 			.leads = h->births.v[i].leads,
 			.sid = t ? t->ns_sid : 0,
-			.exit_signal = t ? t->threads.v[0]->stat.exit_signal : 0,
+			.exit_signal = t ? exit_signal_of(t) : 0,
 			.memory = group_of(t, SHARED_MEMORY),
 			.handlers = group_of(t, SHARED_HANDLERS),
 		};
@@ -294,10 +300,10 @@ void core_set_cgroup(struct dump_thread *th, uint32_t set_id)
 }
 
 /* The parent of the root is not in the tree. */
-void core_set_exit_signal(const struct dump_thread *leader, TaskCoreEntry *tc)
+void core_set_exit_signal(const struct dump_task *task, TaskCoreEntry *tc)
 {
-	tc->has_exit_signal = leader->task->parent && leader->stat.exit_signal != SIGCHLD;
-	tc->exit_signal = (uint32_t)leader->stat.exit_signal;
+	tc->has_exit_signal = task->parent && exit_signal_of(task) != SIGCHLD;
+	tc->exit_signal = (uint32_t)exit_signal_of(task);
 }
 
 /* A zombie has no threads to ask: its image holds its name and how it ended. */
@@ -313,7 +319,7 @@ static int write_zombie(struct dump *d, const struct dump_task *t, struct err *e
 	tc.task_state = TASK_DEAD;
 	tc.exit_code = (uint32_t)t->threads.v[0]->stat.exit_code;
 	tc.comm = comm;
-	core_set_exit_signal(t->threads.v[0], &tc);
+	core_set_exit_signal(t, &tc);
 	if (image_add(image_get(d->images, IMG_CORE, "core-%d.img", t->ns_pid), &core.base) < 0)
 		return err_nomem(err);
 	return 0;
