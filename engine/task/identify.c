@@ -52,20 +52,27 @@ static int identify(struct identity *ids, pid_t pid, int type, uint32_t *ret)
 }
 
 /* What those who share it have once is kept by the first of them. */
-static void find_memory(const struct dump *d, struct dump_task *t)
+static int find_memory(struct dump *d, struct err *err)
 {
-	struct dump_task *const *o;
+	/* by id: the first is 2, and there is one a task at most; and how many have it */
+	cleanup_free struct dump_task **first = calloc(d->tasks.n + 2, sizeof(struct dump_task *));
+	cleanup_free unsigned int *n = calloc(d->tasks.n + 2, sizeof(*n));
+	struct dump_task **t;
 
-	t->memory_of = t;
-	vec_foreach (o, &d->tasks) {
-		if (*o == t || t->state == TASK_DEAD)
-			return;
-		if ((*o)->state == TASK_DEAD || (*o)->vm_id != t->vm_id)
+	if (!first || !n)
+		return err_nomem(err);
+	vec_foreach (t, &d->tasks) {
+		uint32_t id = (*t)->vm_id;
+
+		(*t)->memory_of = *t;
+		if ((*t)->state == TASK_DEAD)
 			continue;
-		if (!t->memory_rank)
-			t->memory_of = *o;
-		t->memory_rank++;
+		if (!first[id])
+			first[id] = *t;
+		(*t)->memory_of = first[id];
+		(*t)->memory_rank = n[id]++;
 	}
+	return 0;
 }
 
 int tree_identify(struct dump *d, struct err *err)
@@ -99,7 +106,5 @@ int tree_identify(struct dump *d, struct err *err)
 		}
 		vec_free(&ids.sorted);
 	}
-	vec_foreach (task, &d->tasks)
-		find_memory(d, *task);
-	return r;
+	return r == 0 ? find_memory(d, err) : r;
 }

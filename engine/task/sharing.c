@@ -118,24 +118,61 @@ static bool can_clone(const struct share_kin *kin, size_t by, size_t i)
 	return true;
 }
 
-void share_siblings(struct share_kin *kin, size_t n)
+static int by_id(const void *a, const void *b)
 {
-	size_t i, k, found;
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
 
+	return x < y ? -1 : x > y;
+}
+
+/* The memories that more than one has, in order; their number. */
+static size_t find_shared(const struct share_kin *kin, size_t n, uint32_t *ids)
+{
+	size_t i, found = 0;
+
+	for (i = 0; i < n; i++)
+		ids[i] = kin[i].helper ? 0 : kin[i].memory;
+	qsort(ids, n, sizeof(*ids), by_id);
+	for (i = 1; i < n; i++)
+		if (ids[i] && ids[i] == ids[i - 1] && (!found || ids[found - 1] != ids[i]))
+			ids[found++] = ids[i];
+	return found;
+}
+
+static size_t find_sibling(const struct share_kin *kin, size_t i)
+{
+	size_t k, found = SHARE_NOBODY;
+
+	for (k = 0; k < i; k++)
+		if (can_clone(kin, k, i) &&
+		    (found == SHARE_NOBODY || (kin[k].handlers == kin[i].handlers &&
+					       kin[found].handlers != kin[i].handlers)))
+			found = k;
+	return found;
+}
+
+int share_siblings(struct share_kin *kin, size_t n)
+{
+	cleanup_free uint32_t *shared = calloc(n + 1, sizeof(*shared));
+	size_t i, n_shared;
+
+	if (!shared)
+		return -ENOMEM;
+	n_shared = find_shared(kin, n, shared);
 	for (i = 0; i < n; i++) {
-		if (kin[i].helper || !kin[i].memory || has_it_by_birth(kin, i))
+		size_t sibling;
+
+		if (kin[i].helper ||
+		    !bsearch(&kin[i].memory, shared, n_shared, sizeof(*shared), by_id) ||
+		    has_it_by_birth(kin, i))
 			continue;
-		found = SHARE_NOBODY;
-		for (k = 0; k < i; k++)
-			if (can_clone(kin, k, i) &&
-			    (found == SHARE_NOBODY || (kin[k].handlers == kin[i].handlers &&
-						       kin[found].handlers != kin[i].handlers)))
-				found = k;
-		if (found == SHARE_NOBODY)
+		sibling = find_sibling(kin, i);
+		if (sibling == SHARE_NOBODY)
 			continue;
-		kin[i].forker = found;
+		kin[i].forker = sibling;
 		kin[i].sibling = true;
 	}
+	return 0;
 }
 
 bool share_stays_with(const struct share_node *node, enum shared_table table, bool ends)
@@ -250,15 +287,17 @@ static int check_handlers(struct restore *r, struct err *err)
 {
 	struct restore_task **t, **o;
 
-	vec_foreach (t, &r->tasks)
+	vec_foreach (t, &r->tasks) {
+		if (!(*t)->handlers.stays)
+			continue;
 		vec_foreach (o, &r->tasks)
-			if ((*t)->handlers.stays && (*o)->handlers.stays &&
-			    (*t)->handlers.carry == (*o)->handlers.carry &&
+			if ((*o)->handlers.stays && (*t)->handlers.carry == (*o)->handlers.carry &&
 			    (*t)->ids->vm_id != (*o)->ids->vm_id)
 				return err_image(err,
 						 "image 'ids-%d.img': it shares its signal "
 						 "handlers with task %d and not its memory",
 						 (*t)->ns_pid, (*o)->ns_pid);
+	}
 	return 0;
 }
 
@@ -332,7 +371,8 @@ static int plan_siblings(struct restore *r, struct err *err)
 			.handlers = group_of(t, SHARED_HANDLERS),
 		};
 	}
-	share_siblings(kin, n);
+	if (share_siblings(kin, n) < 0)
+		return err_nomem(err);
 	for (i = 0; i < n; i++)
 		if (kin[i].sibling &&
 		    move_birth(plan_birth(r, i), plan_birth(r, kin[i].forker)) < 0)

@@ -37,8 +37,9 @@ struct share_kin {
 /*
  * Memory can also come from a sibling: two have it in common whose parent had it, and has ended or
  * executed another program. Gives those who can have it so, and not by their forkers, a new forker.
+ * 0 or -ENOMEM.
  */
-void share_siblings(struct share_kin *kin, size_t n);
+int share_siblings(struct share_kin *kin, size_t n);
 
 #define SHARE_NOBODY SIZE_MAX
 

@@ -133,7 +133,7 @@ static int check_all_shared(struct dump *d, const struct history *h, struct err 
 			.handlers = group_of(t, SHARED_HANDLERS),
 		};
 	}
-	share_siblings(kin, n);
+	r = share_siblings(kin, n);
 	for (table = 0; table < SHARED_TABLES && r == 0; table++)
 		r = check_shared(d, kin, n, (enum shared_table)table, err);
 	return r;
@@ -208,6 +208,20 @@ static void check_threads(struct dump *d, const struct dump_task *t)
 	}
 }
 
+/* As the child of a vfork does, until it executes a program. */
+static void check_parent_of_root(struct dump *d)
+{
+	const struct dump_task *root = d->tasks.v[0];
+	pid_t parent = root->threads.v[0]->stat.ppid;
+
+	if (parent > 0 && syscall(SYS_kcmp, root->tid, parent, KCMP_VM, 0, 0) == 0)
+		dump_refuse(d, root,
+			    "it shares its memory with its parent, task %d, which is not in the "
+			    "tree; hint: dump the tree of that one, or try again if it waits in "
+			    "vfork",
+			    parent);
+}
+
 int tree_check(struct dump *d, struct err *err)
 {
 	struct dump_task **t;
@@ -218,6 +232,7 @@ int tree_check(struct dump *d, struct err *err)
 		check_leaders(d, *t);
 	if (d->refusals.n == before)
 		r = check_history(d, err);
+	check_parent_of_root(d);
 	vec_foreach (t, &d->tasks) {
 		if ((*t)->state == TASK_DEAD)
 			continue;

@@ -108,7 +108,7 @@ TEST(siblings_with_common_memory)
 	struct share_kin kin[NODES];
 
 	memcpy(kin, family, sizeof(kin));
-	share_siblings(kin, NODES);
+	check_int(share_siblings(kin, NODES), 0);
 	check(!kin[1].sibling && kin[1].forker == 0);
 	check(kin[2].sibling && kin[2].forker == 1);
 	/* who has the handlers as well */
@@ -124,13 +124,13 @@ TEST(siblings_that_cannot_clone_each_other)
 	memcpy(kin, family, sizeof(kin));
 	kin[2].sid = 2;
 	kin[3].exit_signal = 9;
-	share_siblings(kin, NODES);
+	check_int(share_siblings(kin, NODES), 0);
 	check(!kin[2].sibling && !kin[3].sibling);
 	memcpy(kin, family, sizeof(kin));
 	kin[1].forker = 2; /* it is below */
 	kin[2].leads = true;
 	kin[3].parent = 1;
-	share_siblings(kin, NODES);
+	check_int(share_siblings(kin, NODES), 0);
 	check(!kin[2].sibling && !kin[3].sibling);
 }
 
