@@ -90,6 +90,16 @@ static void *spin(void *arg)
 	return NULL;
 }
 
+static bool has_moved(void *arg)
+{
+	unsigned long *before = arg;
+
+	for (int i = 0; i < v.busy; i++)
+		if (v.rounds[i] == before[i])
+			return false;
+	return true;
+}
+
 static int vdso_setup(void)
 {
 	uintptr_t base = getauxval(AT_SYSINFO_EHDR);
@@ -101,7 +111,10 @@ static int vdso_setup(void)
 	for (int i = 0; i < v.busy && i < BUSY_MAX; i++)
 		if (pthread_create(&t, NULL, spin, &v.rounds[i]))
 			return fail("a thread");
-	return WL_OK;
+	/* a thread begins with all signals blocked */
+	return wait_until(has_moved, (unsigned long[BUSY_MAX]){ 0 }, 10000)
+		       ? WL_OK
+		       : fail("a thread does not begin");
 }
 
 static double seconds(struct timespec t)
@@ -166,16 +179,6 @@ static int check_cpu(void)
 		r = fail("getcpu: %u of %u, and not %u of %u", cpu, node, kernel_cpu, kernel_node);
 	sched_setaffinity(0, sizeof(all), &all);
 	return r;
-}
-
-static bool has_moved(void *arg)
-{
-	unsigned long *before = arg;
-
-	for (int i = 0; i < v.busy; i++)
-		if (v.rounds[i] == before[i])
-			return false;
-	return true;
 }
 
 static int check_busy(void)
