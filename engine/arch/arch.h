@@ -92,6 +92,9 @@ bool arch_context_undo_interrupt(struct arch_context *ctx);
 /* True if the thread was inside a system call that the kernel would restart. */
 bool arch_context_in_restart(const struct arch_context *ctx);
 
+/* True if it was stopped outside of any system call. */
+bool arch_context_in_user_mode(const struct arch_context *ctx);
+
 uint64_t arch_context_sp(const struct arch_context *ctx);
 uint64_t arch_context_ip(const struct arch_context *ctx);
 void arch_context_jump(struct arch_context *ctx, uint64_t ip);
@@ -154,9 +157,6 @@ int64_t arch_clone(const void *args, size_t len, void (*fn)(void *arg), void *ar
  */
 enum { ARCH_JUMP = 14 };
 void arch_jump_build(uint64_t target, uint8_t *buf);
-
-/* The instruction pointer of a stopped thread. 0 or -errno. */
-int arch_ip_get(pid_t tid, uint64_t *ret);
 
 /* Highest user address plus one. */
 uint64_t arch_task_size(void);

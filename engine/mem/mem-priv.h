@@ -75,10 +75,7 @@ struct vdso_mark {
 #define VDSO_MARK_NONE UINT64_MAX		  /* no such area */
 enum { VDSO_MARK_VERSION = 3 };
 
-/*
- * Dump, with the areas read: takes threads out of the vDSO; names areas of a redirected one by what
- * they are.
- */
+/* Dump, with the areas read: names those of a redirected vDSO by what they are. */
 int vdso_collect(struct dump *d, struct dump_task *task, struct err *err);
 
 /*

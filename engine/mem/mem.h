@@ -42,6 +42,12 @@ int mem_collect(struct dump *d, struct dump_task *task, struct err *err)
 	__attribute__((warn_unused_result));
 void mem_collect_done(struct dump *d);
 
+/*
+ * For a thread that has just been stopped, before anything else is read of its task: lets it out of
+ * the functions of the vDSO if it can be had outside. Positive TRACEE_IS_GONE.
+ */
+int vdso_leave(struct dump_thread *th, struct err *err) __attribute__((warn_unused_result));
+
 /* Asks in the leader's program for what only the task knows (the break). */
 void mem_ask(struct dump *d, struct dump_thread *leader, struct program *p);
 

@@ -3,16 +3,20 @@
  * The vDSO of a task that is dumped. A restore on another kernel can only take up threads that are
  * not inside of it, and a task that has been through such a restore has two of them (vdso.c).
  */
+#include <elf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "engine/base/cleanup.h"
+#include "engine/base/io.h"
 #include "engine/mem/areas.h"
 #include "engine/mem/mem-priv.h"
 #include "engine/mem/mem.h"
 
-/* A function takes some hundred instructions; a large request for random numbers takes more. */
-enum { STEPS_MAX = 10000 };
+/* Most threads are out of it at the second look; one that does nothing but call it takes more. */
+enum { LOOKS_MAX = 64 };
 
 static struct proc_vma *area_named(const struct dump_task *task, const char *path)
 {
@@ -29,55 +33,64 @@ static bool is_in(const struct proc_vma *v, uint64_t addr)
 	return v && addr >= v->start && addr < v->end;
 }
 
-/*
- * Lets a thread run to the end of the vDSO's function, one instruction after the other. One that
- * waits in a system call there, or is stopped, stays as it is.
- */
-static int leave(struct dump_thread *th, const struct proc_vma *a, const struct proc_vma *b,
-		 struct err *err)
+/* One that was redirected has lost its name. Compilers put text of theirs into such areas, too. */
+static bool is_vdso(const struct dump_thread *th, const struct proc_vma *v)
 {
-	uint64_t ip = arch_context_ip(th->t.ctx);
-	int i, r = 0;
+	char magic[SELFMAG];
 
-	if (th->t.state != TRACEE_STOPPED || th->t.stop_signal || th->t.ctx_changed ||
-	    arch_context_in_restart(th->t.ctx))
-		return 0;
-	for (i = 0; r == 0 && i < STEPS_MAX && (is_in(a, ip) || is_in(b, ip)); i++) {
-		r = tracee_step(&th->t, err);
-		if (r == 0)
-			r = arch_ip_get(th->t.tid, &ip);
-		if (r < 0 && err->class == ERR_NONE)
-			err_sys(err, r, "reading where thread %d is", th->t.tid);
-	}
-	if (r >= 0 && r != TRACEE_IS_GONE && i)
-		r = tracee_read_context(&th->t, err);
-	if (r == TRACEE_IS_GONE)
-		return err_new(err, ERR_BUSY, -ESRCH, "thread %d has ended meanwhile", th->t.tid);
-	return r < 0 ? r : 0;
+	if (strcmp(v->path, "[vdso]") == 0)
+		return true;
+	return !v->path[0] && v->prot == (PROT_READ | PROT_EXEC) &&
+	       tracee_read(th->t.tid, v->start, magic, sizeof(magic)) == 0 &&
+	       memcmp(magic, ELFMAG, SELFMAG) == 0;
 }
 
-/* Also the threads of others who share the memory of the task. */
-static int leave_all(const struct dump *d, const struct dump_task *task, const struct proc_vma *a,
-		     const struct proc_vma *b, struct err *err)
+static int is_inside(const struct dump_thread *th, bool *ret)
 {
-	struct dump_task *const *t;
-	struct dump_thread *const *th;
-	int r = 0;
+	uint64_t ip = arch_context_ip(th->t.ctx);
+	cleanup_proc_vmas struct proc_vmas vmas = { 0 };
+	cleanup_buf struct buf text = BUF_INIT;
+	const struct proc_vma *v;
+	char path[32];
+	int r;
 
-	vec_foreach (t, &d->tasks) {
-		if ((*t)->memory_of != task)
-			continue;
-		vec_foreach (th, &(*t)->threads) {
-			const struct arch_context *ctx = (*th)->t.ctx;
-			uint64_t ip = ctx ? arch_context_ip(ctx) : 0;
+	snprintf(path, sizeof(path), "task/%d/maps", th->t.tid);
+	r = io_read_file(th->task->proc_fd, path, &text);
+	if (r == 0)
+		r = proc_vmas_parse(text.data, text.len, &vmas);
+	*ret = false;
+	vec_foreach (v, &vmas)
+		*ret |= is_in(v, ip) && is_vdso(th, v);
+	return r;
+}
 
-			if (r == 0 && (is_in(a, ip) || is_in(b, ip)))
-				r = leave(*th, a, b, err);
-		}
+/*
+ * A function of it takes less than a microsecond, so the thread goes on and is looked at again. To
+ * take single steps would be surer, but a thread that is left by its tracer in a step is killed by
+ * the trap.
+ */
+int vdso_leave(struct dump_thread *th, struct err *err)
+{
+	bool inside = true;
+	int i, r = 0;
+
+	for (i = 0; r == 0 && inside && i < LOOKS_MAX; i++) {
+		if (th->t.stop_signal || !arch_context_in_user_mode(th->t.ctx))
+			break;
+		if (i)
+			r = tracee_move_on(&th->t, err);
+		if (r != 0)
+			break;
+		r = is_inside(th, &inside);
+		if (r == -ENOENT || r == -ESRCH)
+			return TRACEE_IS_GONE;
+		if (r < 0)
+			err_sys(err, r, "reading the areas of task %d", th->task->pid);
 	}
 	return r;
 }
 
+/* Also the threads of others who share the memory of the task. */
 static void refuse_inside(struct dump *d, const struct dump_task *task,
 			  const struct proc_vma *aside)
 {
@@ -120,25 +133,20 @@ static void rename_areas(struct dump_task *task, struct proc_vma *stored,
 		stored_vvar->path = "[vvar]";
 }
 
-static int collect_redirected(struct dump *d, struct dump_task *task, const struct vdso_mark *mark,
-			      struct proc_vma *aside, struct err *err)
+static void collect_redirected(struct dump *d, struct dump_task *task, const struct vdso_mark *mark,
+			       struct proc_vma *aside)
 {
 	struct proc_vma *stored = plain_area_at(task, mark->vdso);
-	int r;
 
 	if (mark->version != VDSO_MARK_VERSION || !stored || !(stored->prot & PROT_EXEC)) {
 		dump_refuse(d, task,
 			    "its vDSO is marked as one that a restore has put beside another, and "
 			    "that is not there");
-		return 0;
+		return;
 	}
-	r = leave_all(d, task, aside, stored, err);
-	if (r < 0)
-		return r;
 	refuse_inside(d, task, aside);
 	task->vdso_aside = aside->start;
 	rename_areas(task, stored, plain_area_at(task, mark->vvar));
-	return 0;
 }
 
 int vdso_collect(struct dump *d, struct dump_task *task, struct err *err)
@@ -155,8 +163,8 @@ int vdso_collect(struct dump *d, struct dump_task *task, struct err *err)
 	if (r < 0)
 		return err_sys(err, r, "reading the vDSO of %s", dump_task_name(d, task));
 	if (mark.signature == VDSO_MARK_SIGNATURE)
-		return collect_redirected(d, task, &mark, v, err);
+		collect_redirected(d, task, &mark, v);
 	if (mark.signature == old[0] || mark.signature == old[1])
 		dump_refuse(d, task, "its vDSO was put there by a restore of an old CRIU");
-	return leave_all(d, task, v, NULL, err);
+	return 0;
 }

@@ -16,6 +16,7 @@
 #include "engine/base/cleanup.h"
 #include "engine/base/io.h"
 #include "cgroups/freezer.h"
+#include "engine/mem/mem.h"
 #include "engine/ns/ns.h"
 #include "engine/plugin/plugin.h"
 #include "engine/task/task.h"
@@ -208,6 +209,8 @@ static int thread_stop(struct dump *d, struct dump_task *task, pid_t tid, struct
 	}
 	if (r == 0)
 		r = tracee_seize_wait(&th->t, err);
+	if (r == 0)
+		r = vdso_leave(th, err);
 	if (r == 0)
 		r = thread_read(th, err);
 	if (r != 0) {

@@ -256,37 +256,18 @@ int tracee_seize(struct tracee *t, bool for_restore, struct err *err)
 	return r == 0 ? tracee_seize_wait(t, err) : r;
 }
 
-/* A signal that somebody has sent, and not the end of our step. */
-static bool was_sent(pid_t tid)
+int tracee_move_on(struct tracee *t, struct err *err)
 {
-	siginfo_t si;
+	/* a stop asked for at once would come before the first instruction */
+	const struct timespec moment = { 0, 20 * 1000 };
 
-	return ptrace(PTRACE_GETSIGINFO, tid, NULL, &si) == 0 && si.si_code <= 0;
-}
-
-int tracee_step(struct tracee *t, struct err *err)
-{
-	long sig = 0;
-
-	for (;;) {
-		struct stop s;
-		int r;
-
-		if (ptrace(PTRACE_SINGLESTEP, t->tid, NULL, (void *)sig) < 0 && errno != ESRCH)
-			return err_sys(err, -errno, "stepping thread %d", t->tid);
-		r = tracee_wait(t, &s, err);
-		if (r < 0)
-			return r;
-		if (s.what == STOP_GONE)
-			return TRACEE_IS_GONE;
-		if (s.what == STOP_GROUP) {
-			t->stop_signal = s.sig;
-			return TRACEE_IS_STOPPED;
-		}
-		if (s.what == STOP_SIGNAL && s.sig == SIGTRAP && !was_sent(t->tid))
-			return 0;
-		sig = s.what == STOP_SIGNAL ? s.sig : 0;
-	}
+	if (ptrace(PTRACE_CONT, t->tid, NULL, NULL) < 0 && errno != ESRCH)
+		return err_sys(err, -errno, "continuing thread %d", t->tid);
+	t->state = TRACEE_RUNNING;
+	nanosleep(&moment, NULL);
+	if (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0 && errno != ESRCH)
+		return err_sys(err, -errno, "stopping thread %d", t->tid);
+	return tracee_seize_wait(t, err);
 }
 
 int tracee_adopt(struct tracee *t, struct err *err)

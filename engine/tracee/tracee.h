@@ -59,11 +59,10 @@ int tracee_seize_begin(struct tracee *t, bool for_restore, struct err *err)
 int tracee_seize_wait(struct tracee *t, struct err *err) __attribute__((warn_unused_result));
 
 /*
- * Runs one instruction of a STOPPED thread; t->ctx is not read again. Signals that come meanwhile
- * are delivered. Positive TRACEE_IS_GONE, or TRACEE_IS_STOPPED by job control: it can run no more.
+ * Lets a STOPPED thread run for a moment and stops it again: its context is another one then. Only
+ * while nothing has been looked at that it could change. Positive TRACEE_IS_GONE.
  */
-enum { TRACEE_IS_STOPPED = 2 };
-int tracee_step(struct tracee *t, struct err *err) __attribute__((warn_unused_result));
+int tracee_move_on(struct tracee *t, struct err *err) __attribute__((warn_unused_result));
 
 /* Takes over a thread that was seized by its parent's clone event; waits for its first stop. */
 int tracee_adopt(struct tracee *t, struct err *err) __attribute__((warn_unused_result));

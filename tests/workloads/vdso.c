@@ -86,6 +86,9 @@ static void *spin(void *arg)
 			v.backwards = true;
 		last = now;
 		++*rounds;
+		/* it is inside for some of the time only */
+		for (volatile int i = 0; i < 100; i++)
+			;
 	}
 	return NULL;
 }

@@ -41,18 +41,6 @@ void arch_jump_build(uint64_t target, uint8_t *buf)
 	memcpy(buf + sizeof(jump), &target, sizeof(target));
 }
 
-int arch_ip_get(pid_t tid, uint64_t *ret)
-{
-	long ip;
-
-	errno = 0;
-	ip = ptrace(PTRACE_PEEKUSER, tid, (void *)offsetof(struct user, regs.rip), NULL);
-	if (errno)
-		return -errno;
-	*ret = (uint64_t)ip;
-	return 0;
-}
-
 uint64_t arch_task_size(void)
 {
 	return 0x7ffffffff000;
@@ -94,6 +82,11 @@ int arch_context_set(pid_t tid, const struct arch_context *ctx)
 	if (ptrace(PTRACE_SETREGSET, tid, NT_X86_XSTATE, &xs) < 0)
 		return -errno;
 	return arch_regs_set(tid, ctx);
+}
+
+bool arch_context_in_user_mode(const struct arch_context *ctx)
+{
+	return (long)ctx->gp.orig_rax < 0;
 }
 
 bool arch_context_in_restart(const struct arch_context *ctx)
