@@ -36,6 +36,7 @@
 #include "engine/task/attr.h"
 #include "engine/task/builder.h"
 #include "engine/task/load.h"
+#include "engine/task/thread-tables.h"
 #include "engine/task/task.h"
 #include "engine/tracee/guardian.h"
 #include "mounts/mounts.h"
@@ -131,7 +132,12 @@ static int load_tasks(struct restore *r, struct err *err)
 		n = restore_files_load(r, err);
 	vec_foreach (t, &r->tasks)
 		if (n == 0 && !(*t)->dead)
-			n = restore_files_load_task(r, *t, err);
+			n = restore_files_load_table(r, *t, err);
+	vec_foreach (t, &r->tasks)
+		if (n == 0 && !(*t)->dead)
+			n = restore_files_load_fs(r, *t, err);
+	if (n == 0)
+		n = thread_tables_load(r, err);
 	return n == 0 ? restore_files_load_locks(r, err) : n;
 }
 
@@ -393,6 +399,11 @@ static void done(struct restore *r)
 	vec_foreach (t, &r->helpers)
 		vec_free(&(*t)->birth.forks);
 	vec_free(&r->helpers);
+	vec_foreach (t, &r->holders) {
+		vec_free(&(*t)->threads);
+		vec_free(&(*t)->fds);
+	}
+	vec_free(&r->holders);
 	vec_free(&r->used_ids);
 	vec_foreach (m, &r->messages)
 		protobuf_c_message_free_unpacked(*m, NULL);

@@ -10,5 +10,11 @@
 /* /proc/PID/stat. 0 or -errno; -ENOENT or -ESRCH: there is no such process. */
 int proc_stat_read(pid_t pid, struct proc_stat *ret);
 
+/*
+ * Opens a pidfd, close-on-exec. Of a thread that need not be the first one (since 6.9): its
+ * descriptors are those of the thread. A descriptor or -errno.
+ */
+int proc_open_pidfd(pid_t tid, bool thread);
+
 /* It is a zombie, or gone. */
 bool proc_has_ended(pid_t pid);

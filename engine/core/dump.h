@@ -53,7 +53,8 @@ struct dump_thread {
 	struct proc_stat stat;
 	bool leader; /* it speaks for its process */
 	bool seccomp_suspended;
-	uint64_t rseq_section; /* that it is to be found in again */
+	uint64_t rseq_section;	  /* that it is to be found in again */
+	uint32_t files_id, fs_id; /* of tables of its own; 0: it has those of its process */
 	struct asked asked[ASKED_MAX];
 	struct CoreEntry *core; /* in the arena */
 };

@@ -6,6 +6,14 @@
 
 #include "proto/core.pb-c.h"
 
+struct restore_task *restore_holder(const struct restore *r, size_t i)
+{
+	if (i < r->tasks.n)
+		return r->tasks.v[i];
+	i -= r->tasks.n;
+	return i < r->holders.n ? r->holders.v[i] : NULL;
+}
+
 const char *restore_task_name(struct restore *r, const struct restore_task *task)
 {
 	const CoreEntry *core = task->threads.n ? task->threads.v[0]->core : NULL;

@@ -51,6 +51,9 @@ struct restore_thread {
 	uint64_t clear_tid_addr;
 	struct tracee t; /* ids as we see them are known after the fork */
 	bool leader;
+	/* tables that are not those of its process; see task/thread-tables.c */
+	bool own_files, own_dirs;
+	struct restore_task *own;     /* who has them, or NULL */
 	struct restore_thread *maker; /* who makes it; NULL: it is the leader */
 	size_t made_at;		      /* when the maker has so many seccomp filters */
 	size_t n_filters;	      /* that it has inherited or installed so far */
@@ -137,6 +140,7 @@ struct restore {
 	struct still still;		    /* messages and programs: what builders leave alone */
 	VEC(struct restore_task *) tasks;   /* parents before children; [0] is the root */
 	VEC(struct restore_task *) helpers; /* indexes go on after those of the tasks */
+	VEC(struct restore_task *) holders; /* of tables of threads: no tasks */
 	VEC(pid_t) used_ids;		    /* of tasks, threads, groups and sessions; sorted */
 	unsigned int rounds;		    /* in which helpers end */
 	struct ns_set host_ns, root_ns;	    /* ids of the images */
@@ -177,6 +181,9 @@ struct restore {
 	struct restore_counts *counts;
 	struct restore_times times;
 };
+
+/* All who have descriptors: the tasks, then threads with tables of their own. NULL: no more. */
+struct restore_task *restore_holder(const struct restore *r, size_t i);
 
 /* "task 7 (nginx)" by the pid inside; of the arena, never NULL. */
 const char *restore_task_name(struct restore *r, const struct restore_task *task);

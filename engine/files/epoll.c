@@ -219,13 +219,14 @@ static struct file_obj *file_of_number(const struct restore_task *task, uint32_t
 
 static const struct restore_task *first_owner(const struct restore *r, const struct file_obj *obj)
 {
-	struct restore_task *const *t;
+	const struct restore_task *t;
 	const struct restore_fd *fd;
+	size_t i;
 
-	vec_foreach (t, &r->tasks)
-		vec_foreach (fd, &(*t)->fds)
+	for (i = 0; (t = restore_holder(r, i)); i++)
+		vec_foreach (fd, &t->fds)
 			if (fd->obj == obj)
-				return *t;
+				return t;
 	return NULL;
 }
 

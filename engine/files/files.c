@@ -17,6 +17,7 @@
 
 #include "engine/base/cleanup.h"
 #include "engine/base/io.h"
+#include "engine/base/proc.h"
 #include "engine/files/external.h"
 #include "engine/files/kind-state.h"
 #include "engine/files/kinds.h"
@@ -255,7 +256,7 @@ static int meet(struct dump *d, struct file_ref *ref, int *ret_type, struct err 
 /* One duplicate a description: tables of thousands of tasks would not fit into ours. */
 static int duplicate(struct dump *d, struct file_ref *ref, struct err *err)
 {
-	int fd = (int)syscall(SYS_pidfd_getfd, ref->task->files_pidfd, ref->fd, 0);
+	int fd = (int)syscall(SYS_pidfd_getfd, ref->holder_pidfd, ref->fd, 0);
 
 	if (fd < 0)
 		return err_sys(err, -errno, "copying %s", ref->what);
@@ -293,7 +294,26 @@ static int identify(struct dump *d, struct file_ref *ref, struct known_file *ret
 	return r < 0 ? r : 0;
 }
 
-static int collect_fd(struct dump *d, struct dump_task *task, int fd, struct err *err)
+/* A table of descriptors: of a task, or of one of its threads. */
+struct table {
+	struct dump_task *task;
+	uint32_t id;
+	pid_t holder;
+	int proc_fd, pidfd;
+	bool of_thread;
+};
+
+/* Locks of images are those of tasks. */
+static void refuse_lock(struct dump *d, const struct file_ref *ref)
+{
+	struct proc_line line;
+
+	if (proc_fdinfo_find(&ref->info, "lock", &line) > 0)
+		dump_refuse(d, ref->task, "%s: '%s' holds a file lock", ref->what,
+			    ref->facts.link ? ref->facts.link : "it");
+}
+
+static int collect_fd(struct dump *d, const struct table *t, int fd, struct err *err)
 {
 	struct file_ref *ref = arena_alloc(&d->arena, sizeof(*ref));
 	FdinfoEntry e = FDINFO_ENTRY__INIT;
@@ -302,32 +322,35 @@ static int collect_fd(struct dump *d, struct dump_task *task, int fd, struct err
 
 	if (!ref)
 		return err_nomem(err);
-	ref->task = task;
-	ref->fd = fd;
-	ref->holder = task->tid;
-	ref->holder_proc_fd = task->proc_fd;
-	ref->lfd = -EBADF;
-	ref->what = arena_printf(&d->arena, "fd %d", fd);
+	*ref = (struct file_ref){ .task = t->task,
+				  .fd = fd,
+				  .holder = t->holder,
+				  .holder_proc_fd = t->proc_fd,
+				  .holder_pidfd = t->pidfd,
+				  .lfd = -EBADF };
+	ref->what = t->of_thread ? arena_printf(&d->arena, "fd %d of thread %d", fd, t->holder)
+				 : arena_printf(&d->arena, "fd %d", fd);
 	if (!ref->what)
 		return err_nomem(err);
 	r = read_fdinfo(d, ref, err);
 	if (r == 0)
 		r = identify(d, ref, &known, err);
-	if (r == 0)
+	if (r == 0 && t->of_thread)
+		refuse_lock(d, ref);
+	else if (r == 0)
 		r = locks_note(d, ref, known.id, err);
 	if (r < 0)
-		return err_wrap(err, r, "%s", dump_task_name(d, task));
+		return err_wrap(err, r, "%s", dump_task_name(d, t->task));
 	e.id = known.id;
 	e.fd = (uint32_t)fd;
 	e.type = (FdTypes)known.type;
 	e.flags = ref->info.flags & O_CLOEXEC ? FD_CLOEXEC : 0;
-	if (image_add(image_get(d->images, IMG_FDINFO, "fdinfo-%u.img", task->files_id), &e.base) <
-	    0)
+	if (image_add(image_get(d->images, IMG_FDINFO, "fdinfo-%u.img", t->id), &e.base) < 0)
 		return err_nomem(err);
 	return 0;
 }
 
-static int collect_table(struct dump *d, struct dump_task *task, struct err *err)
+static int collect_table(struct dump *d, const struct table *table, struct err *err)
 {
 	cleanup_dir DIR *dir = NULL;
 	struct dirent *e;
@@ -335,25 +358,26 @@ static int collect_table(struct dump *d, struct dump_task *task, struct err *err
 	int fd;
 
 	vec_foreach (t, &d->files->tables)
-		if (*t == task->files_id)
+		if (*t == table->id)
 			return 0;
 	t = vec_add(&d->files->tables);
-	fd = openat(task->proc_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = openat(table->proc_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (!t)
 		return err_nomem(err);
-	*t = task->files_id;
+	*t = table->id;
 	if (fd < 0 || !(dir = fdopendir(fd)))
-		return err_sys(err, -errno, "%s: listing descriptors", dump_task_name(d, task));
+		return err_sys(err, -errno, "%s: listing descriptors",
+			       dump_task_name(d, table->task));
 	/* the file exists even if the table is empty: a reader tells "no descriptors" from "lost"
 	 */
-	if (!image_get(d->images, IMG_FDINFO, "fdinfo-%u.img", task->files_id))
+	if (!image_get(d->images, IMG_FDINFO, "fdinfo-%u.img", table->id))
 		return err_nomem(err);
 	while ((e = readdir(dir))) {
 		int r;
 
 		if (e->d_name[0] < '0' || e->d_name[0] > '9')
 			continue;
-		r = collect_fd(d, task, atoi(e->d_name), err);
+		r = collect_fd(d, table, atoi(e->d_name), err);
 		if (r < 0)
 			return r;
 	}
@@ -481,12 +505,12 @@ int files_add_path(struct dump *d, struct dump_task *task, int opath_fd, const c
 }
 
 /* exe, cwd and root are links that lead to the file itself, also a deleted one. */
-static int collect_link(struct dump *d, struct dump_task *task, const char *name, const char *what,
-			uint32_t *ret_id, struct err *err)
+static int collect_link(struct dump *d, struct dump_task *task, int proc_fd, const char *name,
+			const char *what, uint32_t *ret_id, struct err *err)
 {
-	cleanup_fd int fd = openat(task->proc_fd, name, O_PATH | O_CLOEXEC);
+	cleanup_fd int fd = openat(proc_fd, name, O_PATH | O_CLOEXEC);
 	cleanup_free char *link = NULL;
-	int r = fd < 0 ? -errno : io_readlink(task->proc_fd, name, &link);
+	int r = fd < 0 ? -errno : io_readlink(proc_fd, name, &link);
 
 	if (r < 0)
 		return err_sys(err, r, "%s: opening its %s", dump_task_name(d, task), what);
@@ -494,34 +518,79 @@ static int collect_link(struct dump *d, struct dump_task *task, const char *name
 	return r < 0 ? err_wrap(err, r, "%s", dump_task_name(d, task)) : 0;
 }
 
+/* What it has for itself is read through it, also later. */
+static int collect_thread(struct dump *d, struct dump_thread *th, struct err *err)
+{
+	struct table t = { th->task, th->files_id, th->t.tid, -1, -1, true };
+
+	if (!th->files_id)
+		return 0;
+	t.pidfd = files_keep_open(d, proc_open_pidfd(th->t.tid, true));
+	t.proc_fd = files_keep_open(d, io_open_proc(th->t.tid));
+	if (t.pidfd < 0)
+		return err_refuse(err,
+				  "%s: thread %d has descriptors of its own, which can be copied "
+				  "since Linux 6.9",
+				  dump_task_name(d, th->task), th->t.tid);
+	if (t.proc_fd < 0)
+		return err_sys(err, t.proc_fd, "opening /proc/%d", th->t.tid);
+	return collect_table(d, &t, err);
+}
+
 int files_collect(struct dump *d, struct dump_task *task, struct err *err)
 {
+	struct table table = { task,	      task->files_id,	 task->tid,
+			       task->proc_fd, task->files_pidfd, false };
+	size_t i;
 	int r;
 
 	if (!files_of(d))
 		return err_nomem(err);
-	r = collect_link(d, task, "exe", "executable", &task->exe_id, err);
+	r = collect_link(d, task, task->proc_fd, "exe", "executable", &task->exe_id, err);
 	if (r == 0)
-		r = collect_table(d, task, err);
-	if (r == 0)
-		r = collect_link(d, task, "cwd", "working directory", &task->cwd_id, err);
-	if (r == 0)
-		r = collect_link(d, task, "root", "root directory", &task->root_id, err);
+		r = collect_table(d, &table, err);
+	for (i = 1; r == 0 && i < task->threads.n; i++)
+		r = collect_thread(d, task->threads.v[i], err);
 	return r;
+}
+
+static int write_fs(struct dump *d, struct dump_task *task, int proc_fd, pid_t ns_id,
+		    const struct proc_status *st, struct err *err)
+{
+	FsEntry fs = FS_ENTRY__INIT;
+	int r = collect_link(d, task, proc_fd, "cwd", "working directory", &fs.cwd_id, err);
+
+	if (r == 0)
+		r = collect_link(d, task, proc_fd, "root", "root directory", &fs.root_id, err);
+	if (r < 0)
+		return r;
+	fs.has_umask = true;
+	fs.umask = (uint32_t)st->umask;
+	if (ns_id == task->ns_pid) {
+		task->cwd_id = fs.cwd_id;
+		task->root_id = fs.root_id;
+	}
+	if (image_add(image_get(d->images, IMG_FS, "fs-%d.img", ns_id), &fs.base) < 0)
+		return err_nomem(err);
+	return 0;
 }
 
 int files_write_fs(struct dump *d, struct dump_task *task, struct err *err)
 {
-	const struct proc_status *st = &task->threads.v[0]->status;
-	FsEntry fs = FS_ENTRY__INIT;
+	struct dump_thread *const *th;
+	int r = write_fs(d, task, task->proc_fd, task->ns_pid, &task->threads.v[0]->status, err);
 
-	fs.cwd_id = task->cwd_id;
-	fs.root_id = task->root_id;
-	fs.has_umask = true;
-	fs.umask = (uint32_t)st->umask;
-	if (image_add(image_get(d->images, IMG_FS, "fs-%d.img", task->ns_pid), &fs.base) < 0)
-		return err_nomem(err);
-	return 0;
+	vec_foreach (th, &task->threads) {
+		cleanup_fd int proc_fd = -EBADF;
+
+		if (r < 0 || !(*th)->fs_id)
+			continue;
+		proc_fd = io_open_proc((*th)->t.tid);
+		if (proc_fd < 0)
+			return err_sys(err, proc_fd, "opening /proc/%d", (*th)->t.tid);
+		r = write_fs(d, task, proc_fd, (*th)->t.ns_tid, &(*th)->status, err);
+	}
+	return r;
 }
 
 int files_write_locks(struct dump *d, struct err *err)

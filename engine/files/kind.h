@@ -47,6 +47,7 @@ struct file_ref {
 	int lfd;      /* our duplicate of the same description; for fd == -1 an O_PATH descriptor */
 	pid_t holder; /* the process that has fd: the task, or this one for a file in flight */
 	int holder_proc_fd; /* its /proc/PID */
+	int holder_pidfd;   /* of it, for pidfd_getfd(2) */
 	bool in_flight;	    /* nobody has it: it waits in the queue of a socket of the task */
 	uint32_t id;
 	struct fd_facts facts;

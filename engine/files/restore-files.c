@@ -173,7 +173,7 @@ static int by_fd(const void *a, const void *b)
 	return x->fd < y->fd ? -1 : x->fd > y->fd;
 }
 
-static int load_table(struct restore *r, struct restore_task *task, struct err *err)
+int restore_files_load_table(struct restore *r, struct restore_task *task, struct err *err)
 {
 	cleanup_reader struct image_reader *reader = NULL;
 	VEC(FdinfoEntry *) list = { 0 };
@@ -208,14 +208,12 @@ static int load_table(struct restore *r, struct restore_task *task, struct err *
 	return n < 0 ? err_wrap(err, n, "image 'fdinfo-%u.img'", task->ids->files_id) : 0;
 }
 
-int restore_files_load_task(struct restore *r, struct restore_task *task, struct err *err)
+int restore_files_load_fs(struct restore *r, struct restore_task *task, struct err *err)
 {
 	FsEntry *fs;
-	int n = load_table(r, task, err);
+	int n = restore_read_one(r, IMG_FS, &fs_entry__descriptor, &fs, err, "fs-%d.img",
+				 task->ns_pid);
 
-	if (n == 0)
-		n = restore_read_one(r, IMG_FS, &fs_entry__descriptor, &fs, err, "fs-%d.img",
-				     task->ns_pid);
 	if (n < 0)
 		return n;
 	task->fs = fs;
@@ -251,12 +249,13 @@ void restore_files_done(struct restore *r)
 
 int restore_files_highest(const struct restore *r)
 {
-	struct restore_task *const *t;
+	const struct restore_task *t;
 	int high = -1;
+	size_t i;
 
-	vec_foreach (t, &r->tasks)
-		if ((*t)->fds.n && (*t)->fds.v[(*t)->fds.n - 1].fd > high)
-			high = (*t)->fds.v[(*t)->fds.n - 1].fd;
+	for (i = 0; (t = restore_holder(r, i)); i++)
+		if (t->fds.n && t->fds.v[t->fds.n - 1].fd > high)
+			high = t->fds.v[t->fds.n - 1].fd;
 	return high;
 }
 
@@ -513,13 +512,14 @@ static int close_gap(int from, int to, struct err *err)
 static bool is_first_owner(const struct restore *r, const struct restore_task *task,
 			   const struct restore_fd *fd)
 {
-	struct restore_task *const *t;
+	const struct restore_task *t;
 	const struct restore_fd *f;
+	size_t i;
 
-	vec_foreach (t, &r->tasks)
-		vec_foreach (f, &(*t)->fds)
+	for (i = 0; (t = restore_holder(r, i)); i++)
+		vec_foreach (f, &t->fds)
 			if (f->obj == fd->obj)
-				return *t == task && f->fd == fd->fd;
+				return t == task && f->fd == fd->fd;
 	return false;
 }
 

@@ -11,7 +11,9 @@
 int restore_files_load(struct restore *r, struct err *err) __attribute__((warn_unused_result));
 
 /* fdinfo-N.img and fs-PID.img of a task. */
-int restore_files_load_task(struct restore *r, struct restore_task *task, struct err *err)
+int restore_files_load_table(struct restore *r, struct restore_task *task, struct err *err)
+	__attribute__((warn_unused_result));
+int restore_files_load_fs(struct restore *r, struct restore_task *task, struct err *err)
 	__attribute__((warn_unused_result));
 
 /* File locks, when the descriptors of all tasks are loaded. */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
+#include "engine/base/proc.h"
 #include "engine/core/restore.h"
 #include "engine/files/kinds.h"
 #include "engine/files/watch.h"
@@ -20,9 +21,9 @@ static void close_events(char *buf, size_t len)
 			close(m->fd);
 }
 
-static void forget(const struct restore_task *task, const struct restore_fd *f)
+static void forget(const struct restore_task *task, bool thread, const struct restore_fd *f)
 {
-	cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, task->pid, 0), fd = -EBADF;
+	cleanup_fd int pidfd = proc_open_pidfd(task->pid, thread), fd = -EBADF;
 	char buf[8192] __attribute__((aligned(8)));
 	int waiting = 0;
 
@@ -40,12 +41,13 @@ static void forget(const struct restore_task *task, const struct restore_fd *f)
 
 void watches_forget_events(struct restore *r)
 {
-	struct restore_task *const *t;
+	const struct restore_task *t;
 	const struct restore_fd *f;
+	size_t i;
 
-	vec_foreach (t, &r->tasks)
-		vec_foreach (f, &(*t)->fds)
-			if (!(*t)->dead && !f->obj->inherited &&
+	for (i = 0; (t = restore_holder(r, i)); i++)
+		vec_foreach (f, &t->fds)
+			if (!t->dead && !f->obj->inherited &&
 			    (f->obj->kind == &kind_inotify || f->obj->kind == &kind_fanotify))
-				forget(*t, f);
+				forget(t, i >= r->tasks.n, f);
 }

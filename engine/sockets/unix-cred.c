@@ -171,13 +171,14 @@ bool unix_is_joined(const struct usk *u)
 /* The first task that has a descriptor of it. */
 static const struct restore_task *owner_of(const struct restore *r, const struct usk *u)
 {
-	struct restore_task *const *t;
+	const struct restore_task *t;
 	const struct restore_fd *fd;
+	size_t i;
 
-	vec_foreach (t, &r->tasks)
-		vec_foreach (fd, &(*t)->fds)
+	for (i = 0; (t = restore_holder(r, i)); i++)
+		vec_foreach (fd, &t->fds)
 			if (fd->obj == u->obj)
-				return *t;
+				return t;
 	return NULL;
 }
 

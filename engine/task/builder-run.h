@@ -11,6 +11,9 @@ pid_t builder_clone(uint64_t flags, pid_t ns_pid, int exit_signal);
 /* The life of a builder. */
 _Noreturn void builder_main(struct restore *r, struct restore_task *task);
 
+/* Ends the process with an error. */
+_Noreturn void builder_fail(struct restore *r, const struct restore_task *task, struct err *err);
+
 /* For messages: the task, or what the helper is for. */
 const char *builder_name(struct restore *r, const struct restore_task *task);
 

@@ -28,6 +28,7 @@
 #include "engine/task/builder-run.h"
 #include "engine/task/plan.h"
 #include "engine/task/sharing.h"
+#include "engine/task/thread-tables.h"
 #include "mounts/mounts.h"
 
 const char *builder_name(struct restore *r, const struct restore_task *task)
@@ -42,7 +43,7 @@ const char *builder_name(struct restore *r, const struct restore_task *task)
 	return s ? s : "a helper that leads a session";
 }
 
-static _Noreturn void fail(struct restore *r, const struct restore_task *task, struct err *err)
+_Noreturn void builder_fail(struct restore *r, const struct restore_task *task, struct err *err)
 {
 	uint32_t none = 0;
 
@@ -398,7 +399,9 @@ static int enter_places(struct restore *r, struct restore_task *task, struct err
 	/* of a shared table, one does the work */
 	if (n == 0 && task->dirs.first)
 		n = restore_files_enter(r, task, err);
-	return n == 0 && task->files.first ? restore_files_place(r, task, err) : n;
+	if (n == 0 && task->files.first)
+		n = restore_files_place(r, task, err);
+	return n == 0 ? thread_tables_make(r, task, err) : n;
 }
 
 /* It has founded its group, and the members have joined: now it can go to another one. */
@@ -439,7 +442,7 @@ void builder_main(struct restore *r, struct restore_task *task)
 	turn_take(r, task->turn);
 	reset_signals();
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || build(r, task, &err) < 0)
-		fail(r, task, &err);
+		builder_fail(r, task, &err);
 	if (task->dead)
 		end_as_zombie(r, task);
 	/* from here on the engine drives it from outside */

@@ -75,15 +75,36 @@ static int find_memory(struct dump *d, struct err *err)
 	return 0;
 }
 
+/* A thread can have left the tables of its process. */
+static int identify_threads(struct identity *ids, const struct dump_task *task, int type,
+			    size_t field)
+{
+	size_t i;
+
+	for (i = 1; i < task->threads.n; i++) {
+		struct dump_thread *th = task->threads.v[i];
+		long same = syscall(SYS_kcmp, task->tid, th->t.tid, type, 0, 0);
+		int r = same < 0 ? -errno : 0;
+
+		if (same > 0)
+			r = identify(ids, th->t.tid, type, (uint32_t *)((char *)th + field));
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 int tree_identify(struct dump *d, struct err *err)
 {
 	static const struct {
 		int type;
-		size_t field;
-	} what[] = { { KCMP_VM, offsetof(struct dump_task, vm_id) },
-		     { KCMP_FILES, offsetof(struct dump_task, files_id) },
-		     { KCMP_FS, offsetof(struct dump_task, fs_id) },
-		     { KCMP_SIGHAND, offsetof(struct dump_task, sighand_id) } };
+		size_t field, of_thread; /* 0: threads cannot have one of their own */
+	} what[] = { { KCMP_VM, offsetof(struct dump_task, vm_id), 0 },
+		     { KCMP_FILES, offsetof(struct dump_task, files_id),
+		       offsetof(struct dump_thread, files_id) },
+		     { KCMP_FS, offsetof(struct dump_task, fs_id),
+		       offsetof(struct dump_thread, fs_id) },
+		     { KCMP_SIGHAND, offsetof(struct dump_task, sighand_id), 0 } };
 	struct dump_task **task;
 	size_t i;
 	int r = 0;
@@ -97,6 +118,8 @@ int tree_identify(struct dump *d, struct err *err)
 				continue;
 			r = identify(&ids, (*task)->tid, what[i].type,
 				     (uint32_t *)((char *)*task + what[i].field));
+			if (r == 0 && what[i].of_thread)
+				r = identify_threads(&ids, *task, what[i].type, what[i].of_thread);
 			if (r < 0) {
 				err_sys(err, r, "comparing task %d with others", (*task)->pid);
 				if (r == -ENOSYS)

@@ -13,6 +13,7 @@
 #include "engine/task/attr.h"
 #include "engine/task/load.h"
 #include "engine/task/revive.h"
+#include "engine/task/thread-tables.h"
 #include "engine/tracee/guardian.h"
 #include "proto/core.pb-c.h"
 
@@ -111,6 +112,8 @@ static int seize_all(struct restore *r, struct crowd *c, struct err *err)
 		n = tracee_seize_wait(&th->t, err);
 		if (n == 0)
 			n = revive_end_signal(th, err);
+		if (n == 0)
+			n = thread_tables_seize(r, c->v[i], err);
 		if (n < 0)
 			err_wrap(err, n, "%s", restore_task_name(r, c->v[i]));
 	}
@@ -216,6 +219,7 @@ static int put_attrs(struct restore *r, struct restore_thread *th, struct progra
 
 	if (th->core->thread_core->has_seccomp_mode)
 		n = revive_suspend_seccomp(th, err);
+	thread_tables_put(r, th, p);
 	for (a = task_attrs; *a && n == 0; a++)
 		if ((*a)->put && (th->leader || (*a)->per_thread))
 			(*a)->put(r, th, p);

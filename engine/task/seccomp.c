@@ -164,6 +164,13 @@ static int capture(struct dump *d, struct dump_thread *th, const struct program 
 		th->task->seccomp_uniform = is_uniform(th->task);
 	if (!th->leader && th->task->seccomp_uniform)
 		return 0;
+	/* it is not made by a thread that has the same chain */
+	if (th->files_id || th->fs_id)
+		dump_refuse(
+			d, th->task,
+			"thread %d has a table of %s of its own, and seccomp filters that not all "
+			"threads have",
+			th->t.tid, th->files_id ? "descriptors" : "directories");
 	c->has_seccomp_mode = true;
 	c->seccomp_mode = (SeccompMode)mode;
 	if (mode != SECCOMP_MODE_FILTER)

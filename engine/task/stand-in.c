@@ -15,10 +15,6 @@
 #include "engine/base/proc.h"
 #include "engine/task/task.h"
 
-#ifndef PIDFD_THREAD
-#define PIDFD_THREAD O_EXCL
-#endif
-
 /* What can still be asked of the thread that has ended is restored as the stand-in has it. */
 static int check_like_leader(struct dump *d, const struct dump_task *task, struct err *err)
 {
@@ -58,7 +54,7 @@ int tree_stand_in(struct dump *d, struct dump_task *task, struct err *err)
 	task->dead_leader = th->leader = true;
 	task->tid = th->t.tid;
 	/* of a thread: since 6.9 */
-	task->files_pidfd = (int)syscall(SYS_pidfd_open, task->tid, PIDFD_THREAD);
+	task->files_pidfd = proc_open_pidfd(task->tid, true);
 	if (task->files_pidfd < 0) {
 		err_refuse(err,
 			   "%s: its first thread has ended and others live on, and this kernel "

@@ -95,8 +95,10 @@ static void choose_maker(struct restore *r, struct restore_task *task, size_t i)
 
 	th->maker = task->threads.v[0];
 	th->made_at = depth ? seccomp_common(r, th, th->maker) : 0;
+	/* one with tables of its own would hand these on */
 	for (k = 1; k < i && th->made_at < depth; k++) {
-		size_t common = seccomp_common(r, th, task->threads.v[k]);
+		size_t common = task->threads.v[k]->own ? 0
+							: seccomp_common(r, th, task->threads.v[k]);
 
 		if (common > th->made_at) {
 			th->maker = task->threads.v[k];
@@ -154,7 +156,8 @@ int threads_make(struct restore *r, struct restore_task *task, const struct scra
 	int n = 0;
 
 	for (i = 1; i < task->threads.n; i++)
-		choose_maker(r, task, i);
+		if (!task->threads.v[i]->own)
+			choose_maker(r, task, i);
 	/* a maker comes before those that it makes */
 	for (i = 0; i + 1 < task->threads.n && n == 0; i++)
 		n = make_those_of(r, task->threads.v[i], s, err);

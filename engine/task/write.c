@@ -174,25 +174,54 @@ static int check_history(struct dump *d, struct err *err)
 	return r < 0 ? err_nomem(err) : 0;
 }
 
-/* A thread can have left the tables of its process. */
-static int check_thread_tables(struct dump *d, const struct dump_task *t, struct err *err)
+/* Whether anybody else has that table: a thread, or a process with its threads. */
+static bool is_shared(const struct dump *d, const struct dump_thread *th, bool files)
 {
-	size_t i;
+	struct dump_task *const *t;
+	struct dump_thread *const *o;
+	uint32_t id = files ? th->files_id : th->fs_id;
 
-	for (i = 1; i < t->threads.n; i++) {
-		pid_t tid = t->threads.v[i]->t.tid;
-		long files = syscall(SYS_kcmp, t->tid, tid, KCMP_FILES, 0, 0);
-		long fs = syscall(SYS_kcmp, t->tid, tid, KCMP_FS, 0, 0);
-
-		if (files < 0 || fs < 0)
-			return err_sys(err, -errno, "comparing thread %d with its process", tid);
-		if (files || fs)
-			dump_refuse(d, t,
-				    "thread %d has a table of %s of its own, which cannot "
-				    "be kept yet",
-				    tid, files ? "descriptors" : "directories");
+	vec_foreach (t, &d->tasks) {
+		if ((files ? (*t)->files_id : (*t)->fs_id) == id)
+			return true;
+		vec_foreach (o, &(*t)->threads)
+			if (*o != th && (files ? (*o)->files_id : (*o)->fs_id) == id)
+				return true;
 	}
-	return 0;
+	return false;
+}
+
+static bool is_memory_shared(const struct dump *d, const struct dump_task *task)
+{
+	struct dump_task *const *t;
+
+	vec_foreach (t, &d->tasks)
+		if (*t != task && (*t)->state != TASK_DEAD && (*t)->vm_id == task->vm_id)
+			return true;
+	return false;
+}
+
+/* Tables of threads: a restore makes one anew, for one thread. */
+static void check_thread_tables(struct dump *d, const struct dump_task *t)
+{
+	struct dump_thread *const *th;
+
+	vec_foreach (th, &t->threads) {
+		bool files = (*th)->files_id, dirs = (*th)->fs_id;
+
+		if ((files && is_shared(d, *th, true)) || (dirs && is_shared(d, *th, false)))
+			dump_refuse(d, t,
+				    "thread %d shares a table of %s with others, and not with its "
+				    "process",
+				    (*th)->t.tid,
+				    files && is_shared(d, *th, true) ? "descriptors"
+								     : "directories");
+		if ((files || dirs) && is_memory_shared(d, t))
+			dump_refuse(d, t,
+				    "thread %d has a table of %s of its own, and another process "
+				    "shares its memory",
+				    (*th)->t.tid, files ? "descriptors" : "directories");
+	}
 }
 
 static void check_threads(struct dump *d, const struct dump_task *t)
@@ -237,8 +266,7 @@ int tree_check(struct dump *d, struct err *err)
 		if ((*t)->state == TASK_DEAD)
 			continue;
 		check_threads(d, *t);
-		if (r == 0)
-			r = check_thread_tables(d, *t, err);
+		check_thread_tables(d, *t);
 	}
 	return r;
 }
@@ -391,8 +419,14 @@ static int write_cores(struct dump *d, const struct dump_task *t, struct err *er
 	if (t->dead_leader && write_dead_leader(d, t, err) < 0)
 		return err->code;
 	vec_foreach (th, &t->threads) {
-		int r = image_add(image_get(d->images, IMG_CORE, "core-%d.img", (*th)->t.ns_tid),
-				  &(*th)->core->base);
+		ThreadCoreEntry *thread = (*th)->core->thread_core;
+		int r;
+
+		thread->has_files_id = (*th)->files_id != 0;
+		thread->files_id = (*th)->files_id;
+		thread->has_own_fs = thread->own_fs = (*th)->fs_id != 0;
+		r = image_add(image_get(d->images, IMG_CORE, "core-%d.img", (*th)->t.ns_tid),
+			      &(*th)->core->base);
 
 		arch_core_release((*th)->core);
 		if (r < 0)
