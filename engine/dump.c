@@ -350,6 +350,8 @@ static int step_pages(void *ctx, struct err *err)
 		if ((*t)->state != TASK_DEAD && (*t)->memory_of == *t)
 			r = mem_dump_pages(d, *t, err);
 	}
+	if (r == 0)
+		r = pages_finish(d, err);
 	clock_gettime(CLOCK_MONOTONIC, &d->times.pages_end);
 	return r == 0 ? dump_devices_late(d, err) : r;
 }

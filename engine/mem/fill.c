@@ -129,21 +129,40 @@ struct worker {
 	struct filling *f;
 	uint8_t *buffer;
 	const struct restore_task *task; /* whose page file is open, or NULL */
-	int fd;
+	int fd, cached;			 /* cached: -1 if fd is not past the page cache */
 };
+
+static void close_files(struct worker *w)
+{
+	if (!w->task)
+		return;
+	page_file_done(w->task->pages, w->fd);
+	page_file_done(w->task->pages, w->cached);
+	w->task = NULL;
+}
 
 static int open_for(struct worker *w, const struct restore_task *task, struct err *err)
 {
 	if (w->task == task)
 		return 0;
-	if (w->task)
-		page_file_done(w->task->pages, w->fd);
-	w->task = NULL;
-	w->fd = page_file_open(w->f->r, task->pages, err);
-	if (w->fd < 0)
-		return w->fd;
+	close_files(w);
+	w->cached = -EBADF;
+	w->fd = page_file_open(w->f->r, task->pages, true, err);
+	if (w->fd >= 0 && task->pages->direct)
+		w->cached = page_file_open(w->f->r, task->pages, false, err);
 	w->task = task;
-	return 0;
+	return w->fd < 0 ? w->fd : task->pages->direct && w->cached < 0 ? w->cached : 0;
+}
+
+/* A part of a file that is mostly on the disk may be in the page cache all the same. */
+static int read_piece(const struct worker *w, const struct piece *p)
+{
+	struct iovec to = { w->buffer, p->bytes };
+
+	if (w->cached >= 0 &&
+	    preadv2(w->cached, &to, 1, (off_t)p->offset, RWF_NOWAIT) == (ssize_t)p->bytes)
+		return 0;
+	return io_pread_all(w->fd, w->buffer, p->bytes, (off_t)p->offset);
 }
 
 static int put_piece(struct worker *w, const struct piece *p, struct err *err)
@@ -156,8 +175,7 @@ static int put_piece(struct worker *w, const struct piece *p, struct err *err)
 
 	if (n < 0)
 		return n;
-	n = io_pread_all(w->fd, w->buffer, p->bytes, (off_t)p->offset);
-
+	n = read_piece(w, p);
 	if (n == -ENODATA)
 		return err_image(err, "'pages-%u.img' is shorter than before",
 				 p->task->pages->pages_id);

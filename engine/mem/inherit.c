@@ -440,7 +440,7 @@ int inherit_make(struct restore *r, struct restore_task *task, struct err *err)
 	f.chunk = chunk = aligned_alloc(IMAGE_PAGE_SIZE, CHUNK);
 	if (!chunk)
 		return err_nomem(err);
-	f.pages = page_file_open(r, task->pages, err);
+	f.pages = page_file_open(r, task->pages, true, err);
 	if (f.pages < 0)
 		return f.pages;
 	n = make_all(r, &f, err);

@@ -93,10 +93,10 @@ void page_map_done(struct page_map *m);
 void page_files_close(struct restore *r);
 
 /*
- * The page file for large aligned reads, in the engine or a builder; given back with
- * page_file_done(). A descriptor, or negative.
+ * The page file, in the engine or a builder; given back with page_file_done(). bulk: for large
+ * aligned reads, maybe past the page cache. A descriptor, or negative.
  */
-int page_file_open(const struct restore *r, const struct page_map *m, struct err *err)
+int page_file_open(const struct restore *r, const struct page_map *m, bool bulk, struct err *err)
 	__attribute__((warn_unused_result));
 void page_file_done(const struct page_map *m, int fd);
 

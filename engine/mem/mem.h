@@ -105,5 +105,8 @@ void page_writer_free(struct page_writer *w);
 /* Frees the buffers of all page files. */
 void pages_done(struct dump *d);
 
+/* Waits until all page files are written. */
+int pages_finish(struct dump *d, struct err *err) __attribute__((warn_unused_result));
+
 /* Removes the page files of a dump that failed. */
 void pages_discard(struct dump *d);

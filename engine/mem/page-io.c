@@ -6,33 +6,77 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "engine/base/buf.h"
 #include "engine/base/cleanup.h"
+#include "engine/base/io.h"
 
+/* One thread is enough for the page cache, and a file is written by one at a time. */
 enum { BUFFERS = 6, WRITERS = 2 };
+
+/* Space that is reserved at once: a file that grows with each write is written more slowly. */
+enum { AHEAD = 64 << 20 };
+
+/*
+ * The cache is slow when it gets its memory from a hypervisor, page by page: then the disk is
+ * faster. Processor time for a full buffer, and how many of these may take longer.
+ */
+enum { SLOW_COPY_NS = PAGE_IO_BUFFER, SLOW_COPIES = 2 };
+
+struct page_file {
+	struct page_file *next;
+	int dirfd;
+	char name[40];
+	int fd;			 /* -1: not made yet */
+	bool opening;		 /* by a writer */
+	bool direct;		 /* its writes go past the page cache */
+	bool ended;		 /* nothing more comes */
+	uint64_t size, reserved; /* what was handed over; the end of reserved space */
+	unsigned int pending;	 /* buffers that are not written yet */
+};
 
 struct buffer {
 	uint8_t *data;
 	enum { FREE, TAKEN, WAITING, BEING_WRITTEN } state;
-	int fd;
+	struct page_file *file;
 	size_t len;
-	uint64_t offset;
+	uint64_t offset, serial;
 };
 
 struct page_io {
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t changed;
 	struct buffer buffers[BUFFERS];
+	struct page_file *files;
 	pthread_t writers[WRITERS];
 	unsigned int n_writers;
-	bool ending;
-	int code; /* of the first write that failed */
+	bool ending, began;
+	uint64_t serial;     /* of the last buffer */
+	uint64_t cache_left; /* bytes that may still go to the page cache */
+	unsigned int slow_copies;
+	struct err err; /* the first that failed; code 0: none */
 };
 
-int page_io_new(struct page_io **ret)
+/*
+ * A small part of what the kernel could give without swapping: memory that the cache has to get
+ * first costs more than waiting for the disk.
+ */
+static uint64_t cache_allowed(void)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+	const char *at = NULL;
+
+	if (io_read_file(AT_FDCWD, "/proc/meminfo", &text) == 0)
+		at = strstr(text.data, "MemAvailable:");
+	return at ? strtoull(at + strlen("MemAvailable:"), NULL, 10) * 1024 / 64 : 0;
+}
+
+int page_io_new(uint64_t expected, struct page_io **ret)
 {
 	struct page_io *io = calloc(1, sizeof(*io));
 
@@ -40,8 +84,25 @@ int page_io_new(struct page_io **ret)
 		return -ENOMEM;
 	pthread_mutex_init(&io->lock, NULL);
 	pthread_cond_init(&io->changed, NULL);
+	io->cache_left = cache_allowed();
+	if (io->cache_left < expected)
+		io->cache_left = 0;
 	*ret = io;
 	return 0;
+}
+
+static void forget(struct page_io *io, struct page_file *file)
+{
+	struct page_file **p;
+
+	for (p = &io->files; *p; p = &(*p)->next)
+		if (*p == file) {
+			*p = file->next;
+			break;
+		}
+	if (file->fd >= 0)
+		close(file->fd);
+	free(file);
 }
 
 void page_io_free(struct page_io *io)
@@ -56,6 +117,8 @@ void page_io_free(struct page_io *io)
 	pthread_mutex_unlock(&io->lock);
 	for (i = 0; i < io->n_writers; i++)
 		pthread_join(io->writers[i], NULL);
+	while (io->files)
+		forget(io, io->files);
 	pthread_cond_destroy(&io->changed);
 	pthread_mutex_destroy(&io->lock);
 	for (i = 0; i < BUFFERS; i++)
@@ -63,29 +126,209 @@ void page_io_free(struct page_io *io)
 	free(io);
 }
 
-static int leave_direct(int fd)
+/* ---- without the lock: one file at a time ---- */
+
+static int make(struct page_file *f, struct err *err)
+{
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+
+	f->fd = openat(f->dirfd, f->name, flags, 0600);
+	if (f->fd < 0 && errno == EEXIST && unlinkat(f->dirfd, f->name, 0) == 0)
+		f->fd = openat(f->dirfd, f->name, flags, 0600);
+	return f->fd < 0 ? err_sys(err, -errno, "creating image '%s'", f->name) : 0;
+}
+
+static void set_direct(int fd, bool on)
 {
 	int flags = fcntl(fd, F_GETFL);
 
-	return flags < 0 || !(flags & O_DIRECT) || fcntl(fd, F_SETFL, flags & ~O_DIRECT) < 0
-		       ? -EINVAL
-		       : 0;
+	if (flags >= 0)
+		fcntl(fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT);
 }
 
-static int write_out(const struct buffer *b)
+static int write_out(const struct buffer *b, bool direct, struct err *err)
 {
 	size_t done = 0;
 
 	while (done < b->len) {
-		ssize_t n = pwrite(b->fd, b->data + done, b->len - done, (off_t)(b->offset + done));
+		ssize_t n = pwrite(b->file->fd, b->data + done, b->len - done,
+				   (off_t)(b->offset + done));
 
-		if (n < 0 && (errno == EINTR || (errno == EINVAL && leave_direct(b->fd) == 0)))
+		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
+		/* some file systems accept O_DIRECT and refuse it at write */
+		if (n < 0 && errno == EINVAL && direct) {
+			set_direct(b->file->fd, false);
+			direct = false;
+			continue;
+		}
+		if (n <= 0) {
+			int code = n < 0 ? -errno : -EIO;
+
+			err_sys(err, code, "writing '%s'", b->file->name);
+			if (code == -ENOSPC)
+				err_hint(err, "free space on the file system of the image "
+					      "directory");
+			return code;
+		}
 		done += (size_t)n;
 	}
+	if (!direct)
+		sync_file_range(b->file->fd, (off_t)b->offset, (off_t)b->len,
+				SYNC_FILE_RANGE_WRITE);
 	return 0;
+}
+
+static int close_file(struct page_file *f, struct err *err)
+{
+	int r = f->fd < 0 ? make(f, err) : 0;
+
+	if (r == 0 && f->reserved > f->size && ftruncate(f->fd, (off_t)f->size) < 0)
+		r = err_sys(err, -errno, "cutting '%s' to its size", f->name);
+	return r;
+}
+
+/* ---- with the lock, which is given back meanwhile ---- */
+
+static void note(struct page_io *io, const struct err *err)
+{
+	if (!io->err.code)
+		io->err = *err;
+}
+
+/* In the order in which they came, but not of a file that is being made. */
+static struct buffer *next_waiting(struct page_io *io)
+{
+	struct buffer *best = NULL;
+	unsigned int i;
+
+	for (i = 0; i < BUFFERS; i++) {
+		struct buffer *b = &io->buffers[i];
+
+		if (b->state == WAITING && !b->file->opening && (!best || b->serial < best->serial))
+			best = b;
+	}
+	return best;
+}
+
+static void end_if_done(struct page_io *io, struct page_file *f)
+{
+	struct err err = ERR_INIT;
+
+	if (!f->ended || f->pending)
+		return;
+	if (!io->err.code && close_file(f, &err) < 0)
+		note(io, &err);
+	forget(io, f);
+}
+
+static void reserve(struct page_io *io, const struct buffer *b)
+{
+	struct page_file *f = b->file;
+
+	if (b->len < PAGE_IO_BUFFER || b->offset + b->len <= f->reserved)
+		return;
+	if (fallocate(f->fd, 0, (off_t)b->offset, AHEAD) == 0)
+		f->reserved = b->offset + AHEAD;
+}
+
+static uint64_t own_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void note_cost(struct page_io *io, const struct buffer *b, uint64_t ns)
+{
+	if (b->len == PAGE_IO_BUFFER && ns > SLOW_COPY_NS && ++io->slow_copies == SLOW_COPIES)
+		io->cache_left = 0;
+}
+
+static void choose_cache(struct page_io *io, struct page_file *f, size_t len)
+{
+	if (io->cache_left >= len) {
+		io->cache_left -= len;
+	} else if (!f->direct) {
+		set_direct(f->fd, true);
+		f->direct = true;
+	}
+}
+
+static void do_one(struct page_io *io, struct buffer *b)
+{
+	struct page_file *f = b->file;
+	struct err err = ERR_INIT;
+	bool made = f->fd >= 0, direct;
+	uint64_t began;
+	int r = 0;
+
+	b->state = BEING_WRITTEN;
+	f->opening = !made;
+	if (!io->err.code) {
+		if (!made) {
+			pthread_mutex_unlock(&io->lock);
+			r = make(f, &err);
+			pthread_mutex_lock(&io->lock);
+		}
+		f->opening = false;
+		if (r == 0) {
+			reserve(io, b);
+			choose_cache(io, f, b->len);
+			direct = f->direct;
+			pthread_mutex_unlock(&io->lock);
+			began = own_cpu_ns();
+			r = write_out(b, direct, &err);
+			pthread_mutex_lock(&io->lock);
+			if (!direct)
+				note_cost(io, b, own_cpu_ns() - began);
+		}
+	}
+	if (r < 0)
+		note(io, &err);
+	b->state = FREE;
+	f->pending--;
+	end_if_done(io, f);
+	pthread_cond_broadcast(&io->changed);
+}
+
+static void *writer(void *arg)
+{
+	struct page_io *io = arg;
+
+	pthread_mutex_lock(&io->lock);
+	for (;;) {
+		struct buffer *b = next_waiting(io);
+
+		if (b)
+			do_one(io, b);
+		else if (io->ending)
+			break;
+		else
+			pthread_cond_wait(&io->changed, &io->lock);
+	}
+	pthread_mutex_unlock(&io->lock);
+	return NULL;
+}
+
+/* Signals are for the thread that runs the operation. */
+static void start_writer(struct page_io *io)
+{
+	sigset_t all, old;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	if (pthread_create(&io->writers[io->n_writers], NULL, writer, io) == 0)
+		io->n_writers++;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+static int result(struct page_io *io, struct err *err)
+{
+	if (io->err.code)
+		*err = io->err;
+	return io->err.code;
 }
 
 static struct buffer *find(struct page_io *io, int state)
@@ -95,79 +338,6 @@ static struct buffer *find(struct page_io *io, int state)
 	for (i = 0; i < BUFFERS; i++)
 		if ((int)io->buffers[i].state == state)
 			return &io->buffers[i];
-	return NULL;
-}
-
-static void *writer(void *arg)
-{
-	struct page_io *io = arg;
-
-	pthread_mutex_lock(&io->lock);
-	for (;;) {
-		struct buffer *b = find(io, WAITING);
-		int r;
-
-		if (!b && io->ending)
-			break;
-		if (!b) {
-			pthread_cond_wait(&io->changed, &io->lock);
-			continue;
-		}
-		b->state = BEING_WRITTEN;
-		pthread_mutex_unlock(&io->lock);
-		r = write_out(b);
-		pthread_mutex_lock(&io->lock);
-		b->state = FREE;
-		if (r < 0 && !io->code)
-			io->code = r;
-		pthread_cond_broadcast(&io->changed);
-	}
-	pthread_mutex_unlock(&io->lock);
-	return NULL;
-}
-
-/* Signals are for the thread that runs the operation. */
-static void start_writers(struct page_io *io)
-{
-	sigset_t all, old;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	while (io->n_writers < WRITERS &&
-	       pthread_create(&io->writers[io->n_writers], NULL, writer, io) == 0)
-		io->n_writers++;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-}
-
-static int failed(int code, struct err *err)
-{
-	err_sys(err, code, "writing a page file");
-	if (code == -ENOSPC)
-		err_hint(err, "free space on the file system of the image directory");
-	return code;
-}
-
-uint8_t *page_io_get(struct page_io *io, struct err *err)
-{
-	const size_t align = 1 << 16;
-	struct buffer *b;
-	int code;
-
-	pthread_mutex_lock(&io->lock);
-	while (!(b = find(io, FREE)))
-		pthread_cond_wait(&io->changed, &io->lock);
-	b->state = TAKEN;
-	code = io->code;
-	pthread_mutex_unlock(&io->lock);
-	if (code == 0 && !b->data)
-		b->data = aligned_alloc(align, PAGE_IO_BUFFER);
-	if (code < 0)
-		failed(code, err);
-	else if (!b->data)
-		err_nomem(err);
-	if (code == 0 && b->data)
-		return b->data;
-	b->state = FREE;
 	return NULL;
 }
 
@@ -181,6 +351,28 @@ static struct buffer *buffer_of(struct page_io *io, const uint8_t *data)
 	return NULL;
 }
 
+uint8_t *page_io_get(struct page_io *io, struct err *err)
+{
+	const size_t align = 1 << 16;
+	struct buffer *b;
+	int code;
+
+	pthread_mutex_lock(&io->lock);
+	while (!(b = find(io, FREE)))
+		pthread_cond_wait(&io->changed, &io->lock);
+	b->state = TAKEN;
+	code = result(io, err);
+	pthread_mutex_unlock(&io->lock);
+	if (code == 0 && !b->data)
+		b->data = aligned_alloc(align, PAGE_IO_BUFFER);
+	if (code == 0 && b->data)
+		return b->data;
+	if (code == 0)
+		err_nomem(err);
+	b->state = FREE;
+	return NULL;
+}
+
 void page_io_put_back(struct page_io *io, uint8_t *data)
 {
 	struct buffer *b = buffer_of(io, data);
@@ -191,35 +383,70 @@ void page_io_put_back(struct page_io *io, uint8_t *data)
 	pthread_mutex_unlock(&io->lock);
 }
 
-int page_io_write(struct page_io *io, uint8_t *data, size_t len, int fd, uint64_t offset,
+struct page_file *page_io_add_file(struct page_io *io, int dirfd, const char *name)
+{
+	struct page_file *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->dirfd = dirfd;
+	f->fd = -EBADF;
+	snprintf(f->name, sizeof(f->name), "%s", name);
+	pthread_mutex_lock(&io->lock);
+	f->next = io->files;
+	io->files = f;
+	pthread_mutex_unlock(&io->lock);
+	return f;
+}
+
+int page_io_write(struct page_io *io, struct page_file *file, uint8_t *data, size_t len,
 		  struct err *err)
 {
 	struct buffer *b = buffer_of(io, data);
-	int r = 0;
+	int r;
 
-	b->fd = fd;
-	b->len = len;
-	b->offset = offset;
-	/* what fits into one buffer is not worth a thread */
-	if (!io->n_writers && len == PAGE_IO_BUFFER)
-		start_writers(io);
-	if (!io->n_writers)
-		r = write_out(b);
 	pthread_mutex_lock(&io->lock);
-	b->state = io->n_writers ? WAITING : FREE;
+	b->file = file;
+	b->len = len;
+	b->offset = file->size;
+	b->serial = ++io->serial;
+	b->state = WAITING;
+	file->size += len;
+	file->pending++;
+	/* a first buffer that is not full may be all there is, and not worth a thread */
+	if (!io->n_writers && (io->began || len == PAGE_IO_BUFFER))
+		start_writer(io);
+	else if (io->n_writers == 1 && file->direct)
+		start_writer(io);
+	io->began = true;
+	if (!io->n_writers)
+		do_one(io, b);
 	pthread_cond_broadcast(&io->changed);
+	r = result(io, err);
 	pthread_mutex_unlock(&io->lock);
-	return r < 0 ? failed(r, err) : 0;
+	return r;
+}
+
+int page_io_end_file(struct page_io *io, struct page_file *file, struct err *err)
+{
+	int r;
+
+	pthread_mutex_lock(&io->lock);
+	file->ended = true;
+	end_if_done(io, file);
+	r = result(io, err);
+	pthread_mutex_unlock(&io->lock);
+	return r;
 }
 
 int page_io_finish(struct page_io *io, struct err *err)
 {
-	int code;
+	int r;
 
 	pthread_mutex_lock(&io->lock);
 	while (find(io, WAITING) || find(io, BEING_WRITTEN))
 		pthread_cond_wait(&io->changed, &io->lock);
-	code = io->code;
+	r = result(io, err);
 	pthread_mutex_unlock(&io->lock);
-	return code < 0 ? failed(code, err) : 0;
+	return r;
 }

@@ -37,7 +37,7 @@ void page_map_done(struct page_map *m)
 	vec_free(&m->runs);
 }
 
-/* Whether most of a file is in the page cache, by a few samples. */
+/* Whether a file is in the page cache, by a few samples. */
 static bool is_cached(int fd, uint64_t size)
 {
 	enum { SAMPLES = 64 };
@@ -54,7 +54,7 @@ static bool is_cached(int fd, uint64_t size)
 		n += there & 1;
 	}
 	munmap(map, size);
-	return n > SAMPLES / 2;
+	return n == SAMPLES;
 }
 
 static int open_file(const struct restore *r, const struct page_map *m, int flags, struct err *err)
@@ -68,7 +68,7 @@ static int open_file(const struct restore *r, const struct page_map *m, int flag
 }
 
 /*
- * A file that has to come from the disk goes past the page cache: that saves a copy, and the memory
+ * What has to come from the disk goes past the page cache: that saves a copy, and the memory
  * of the cache. Small ones are not worth it.
  */
 static int open_bulk(struct restore *r, const struct page_map *m, uint64_t size, struct err *err)
@@ -90,14 +90,16 @@ static int open_bulk(struct restore *r, const struct page_map *m, uint64_t size,
 	return restore_keep_fd(r, take_fd(&direct), err);
 }
 
-int page_file_open(const struct restore *r, const struct page_map *m, struct err *err)
+int page_file_open(const struct restore *r, const struct page_map *m, bool bulk, struct err *err)
 {
-	return m->bulk_fd >= 0 ? m->bulk_fd : open_file(r, m, m->direct ? O_DIRECT : 0, err);
+	int fd = bulk ? m->bulk_fd : m->fd;
+
+	return fd >= 0 ? fd : open_file(r, m, bulk && m->direct ? O_DIRECT : 0, err);
 }
 
 void page_file_done(const struct page_map *m, int fd)
 {
-	if (fd >= 0 && fd != m->bulk_fd)
+	if (fd >= 0 && fd != m->bulk_fd && fd != m->fd)
 		close(fd);
 }
 

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Page files. Pages are copied in large pieces and written with direct I/O where the file system
- * has it: the copy goes past the page cache, which is faster and leaves the cache to the workload.
- * Space is reserved ahead of the writes: a file that grows with each of them is written one by one.
- */
+/* Page maps and page files. Pages are copied in large pieces. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,39 +11,34 @@
 
 #include "engine/base/cleanup.h"
 #include "engine/base/io.h"
+#include "engine/mem/areas.h"
 #include "engine/mem/mem.h"
 #include "engine/mem/page-io.h"
 #include "proto/memory.pb-c.h"
 
 enum { CHUNK_PAGES = PAGE_IO_BUFFER / IMAGE_PAGE_SIZE };
 
-/* Reserved at once, from the second chunk on. */
-enum { AHEAD = 64 << 20 };
-
 struct page_writer {
 	struct dump *d;
 	struct image *pagemap;
-	int fd;
+	struct page_file *file;
 	uint8_t *chunk;		      /* CHUNK_PAGES pages; NULL: none is in use */
-	uint64_t offset, reserved;    /* in the file */
 	size_t filled;		      /* pages in the chunk, not written yet */
 	uint64_t run_addr, run_pages; /* pagemap entry in the making */
 };
 
-static int open_pages(struct page_writer *w, uint32_t id, struct err *err)
+/* Of private memory: shared memory is not worth asking for. */
+static uint64_t expected(const struct dump *d)
 {
-	char name[32];
+	struct dump_task *const *t;
+	const struct proc_vma *vma;
+	uint64_t kib = 0;
 
-	snprintf(name, sizeof(name), "pages-%u.img", id);
-	unlinkat(w->d->images_fd, name, 0);
-	w->fd = openat(w->d->images_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_DIRECT,
-		       0600);
-	if (w->fd < 0 && errno == EINVAL)
-		w->fd = openat(w->d->images_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-			       0600);
-	if (w->fd < 0)
-		return err_sys(err, -errno, "creating image '%s'", name);
-	return 0;
+	vec_foreach (t, &d->tasks)
+		vec_foreach (vma, &(*t)->vmas)
+			if (area_has_own_pages(vma))
+				kib += vma->anon_kib + vma->swap_kib + vma->hugetlb_kib;
+	return kib * 1024;
 }
 
 int page_writer_new(struct dump *d, enum image_type type, const char *pagemap_name,
@@ -55,20 +46,19 @@ int page_writer_new(struct dump *d, enum image_type type, const char *pagemap_na
 {
 	struct page_writer *w = calloc(1, sizeof(*w));
 	PagemapHead head = PAGEMAP_HEAD__INIT;
-	int r;
+	char name[32];
+	int r = 0;
 
 	if (!w)
 		return err_nomem(err);
 	w->d = d;
-	w->fd = -EBADF;
 	head.pages_id = ++d->last_pages_id;
 	w->pagemap = image_get(d->images, type, "%s", pagemap_name);
-	if (!d->page_io && page_io_new(&d->page_io) < 0)
+	snprintf(name, sizeof(name), "pages-%u.img", head.pages_id);
+	if ((!d->page_io && page_io_new(expected(d), &d->page_io) < 0) ||
+	    image_add(w->pagemap, &head.base) < 0 ||
+	    !(w->file = page_io_add_file(d->page_io, d->images_fd, name)))
 		r = err_nomem(err);
-	else if (image_add(w->pagemap, &head.base) < 0)
-		r = err_nomem(err);
-	else
-		r = open_pages(w, head.pages_id, err);
 	if (r < 0)
 		page_writer_free(w);
 	else
@@ -82,26 +72,17 @@ void page_writer_free(struct page_writer *w)
 		return;
 	if (w->chunk)
 		page_io_put_back(w->d->page_io, w->chunk);
-	if (w->fd >= 0)
-		close(w->fd);
 	free(w);
 }
 
-static void reserve(struct page_writer *w, size_t len)
-{
-	if (w->offset && w->offset + len > w->reserved &&
-	    fallocate(w->fd, 0, (off_t)w->offset, AHEAD) == 0)
-		w->reserved = w->offset + AHEAD;
-}
-
 /* The time that the dump waits for the disk. */
-static void count_time(struct page_writer *w, const struct timespec *begin)
+static void count_time(struct dump *d, const struct timespec *begin)
 {
 	struct timespec end;
 
 	clock_gettime(CLOCK_MONOTONIC, &end);
-	w->d->times.writing_ns += (uint64_t)((end.tv_sec - begin->tv_sec) * 1000000000 +
-					     (end.tv_nsec - begin->tv_nsec));
+	d->times.writing_ns += (uint64_t)((end.tv_sec - begin->tv_sec) * 1000000000 +
+					  (end.tv_nsec - begin->tv_nsec));
 }
 
 static int write_chunk(struct page_writer *w, struct err *err)
@@ -112,14 +93,12 @@ static int write_chunk(struct page_writer *w, struct err *err)
 
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	if (len) {
-		reserve(w, len);
-		r = page_io_write(w->d->page_io, w->chunk, len, w->fd, w->offset, err);
+		r = page_io_write(w->d->page_io, w->file, w->chunk, len, err);
 		w->chunk = NULL;
 	}
 	if (r < 0)
 		return r;
-	count_time(w, &begin);
-	w->offset += len;
+	count_time(w->d, &begin);
 	w->d->pages_written += w->filled;
 	w->filled = 0;
 	return 0;
@@ -194,7 +173,7 @@ static int need_chunk(struct page_writer *w, struct err *err)
 		return 0;
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	w->chunk = page_io_get(w->d->page_io, err);
-	count_time(w, &begin);
+	count_time(w->d, &begin);
 	return w->chunk ? 0 : err->code;
 }
 
@@ -236,18 +215,24 @@ int page_writer_copy_fd(struct page_writer *w, int fd, uint64_t offset, uint64_t
 
 int page_writer_finish(struct page_writer *w, struct err *err)
 {
-	struct timespec begin;
 	int r;
 
 	if (end_run(w) < 0)
 		return err_nomem(err);
 	r = write_chunk(w, err);
+	return r == 0 ? page_io_end_file(w->d->page_io, w->file, err) : r;
+}
+
+int pages_finish(struct dump *d, struct err *err)
+{
+	struct timespec begin;
+	int r;
+
+	if (!d->page_io)
+		return 0;
 	clock_gettime(CLOCK_MONOTONIC, &begin);
-	if (r == 0)
-		r = page_io_finish(w->d->page_io, err);
-	count_time(w, &begin);
-	if (r == 0 && w->reserved && ftruncate(w->fd, (off_t)w->offset) < 0)
-		r = err_sys(err, -errno, "cutting a page file to its size");
+	r = page_io_finish(d->page_io, err);
+	count_time(d, &begin);
 	return r;
 }
 
