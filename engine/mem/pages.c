@@ -8,7 +8,10 @@
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "engine/base/cleanup.h"
 #include "engine/mem/areas.h"
@@ -102,58 +105,143 @@ static int scan_file(int fd, uint64_t start, uint64_t end, range_fn fn, void *ar
 	return run ? fn(arg, run, end, err) : 0;
 }
 
-struct copy_arg {
+/*
+ * Areas that lie one after the other in the list are asked for at once, and what is stored of
+ * neighbours is copied at once, if it is read in the same way.
+ */
+struct copying {
+	struct dump_task *task;
 	struct page_writer *w;
-	pid_t pid;
-	int mem; /* /proc/PID/mem, which also reads areas without PROT_READ; -1: not needed */
-	bool skip_zero;
+	int mem;	/* /proc/PID/mem, which also reads areas without PROT_READ; -1: not open */
+	size_t at, end; /* areas of the group; the first that may hold the next region */
+	struct run {
+		uint64_t start, end; /* 0: none */
+		bool by_mem, skip_zero;
+	} run; /* not copied yet */
 };
 
-static int copy_range(void *p, uint64_t start, uint64_t end, struct err *err)
+static int copy_run(struct copying *c, struct err *err)
 {
-	struct copy_arg *a = p;
+	const struct run *run = &c->run;
+	uint64_t n = (run->end - run->start) / IMAGE_PAGE_SIZE;
+	int r = 0;
 
-	if (a->mem >= 0)
-		return page_writer_copy_fd(a->w, a->mem, start, start,
-					   (end - start) / IMAGE_PAGE_SIZE, a->skip_zero, err);
-	return page_writer_copy(a->w, a->pid, start, start, (end - start) / IMAGE_PAGE_SIZE,
-				a->skip_zero, err);
+	if (!n)
+		return 0;
+	if (run->by_mem && c->mem < 0) {
+		c->mem = openat(c->task->proc_fd, "mem", O_RDONLY | O_CLOEXEC);
+		if (c->mem < 0)
+			r = err_sys(err, -errno, "opening its memory");
+	}
+	if (r == 0)
+		r = run->by_mem ? page_writer_copy_fd(c->w, c->mem, run->start, run->start, n,
+						      run->skip_zero, err)
+				: page_writer_copy(c->w, c->task->tid, run->start, run->start, n,
+						   run->skip_zero, err);
+	if (r < 0)
+		return err_wrap(err, r, "copying 0x%lx-0x%lx", (long)run->start, (long)run->end);
+	c->run.start = c->run.end = 0;
+	return 0;
 }
 
-static int dump_area(struct dump_task *task, const struct proc_vma *vma, int fd,
-		     struct page_writer *w, struct err *err)
+static int add_part(struct copying *c, const struct proc_vma *vma, uint64_t start, uint64_t end,
+		    struct err *err)
 {
-	cleanup_fd int mem =
-		vma->prot & PROT_READ ? -EBADF : openat(task->proc_fd, "mem", O_RDONLY | O_CLOEXEC);
-	struct copy_arg a = { w, task->tid, mem, true };
-	const char *why;
-	enum area_kind kind = area_classify(vma, &why);
+	struct run part = {
+		.start = start,
+		.end = end,
+		.by_mem = !(vma->prot & PROT_READ),
+		/* the vDSO is stored whole: a restore compares it with its own; a zero page over
+		 * a file's page hides it
+		 */
+		.skip_zero = !area_is_file(vma) && strcmp(vma->path, "[vdso]") != 0,
+	};
 	int r;
 
-	/* pages of the kernel's own, which the scan would leave out */
-	if (kind == AREA_KIND_AIO)
-		return copy_range(&a, vma->start, vma->end, err);
-	/* The vDSO is stored whole: a restore compares it with its own. */
-	if (kind == AREA_KIND_VDSO) {
-		a.skip_zero = false;
-		return copy_range(&a, vma->start, vma->end, err);
+	if (c->run.end == start && c->run.by_mem == part.by_mem &&
+	    c->run.skip_zero == part.skip_zero) {
+		c->run.end = end;
+		return 0;
 	}
+	r = copy_run(c, err);
+	c->run = part;
+	return r;
+}
 
-	/* A zero page over a file's page hides it, and must be stored. */
-	if (area_is_file(vma))
-		a.skip_zero = false;
-	r = scan_ioctl(fd, vma->start, vma->end, copy_range, &a, err);
-	if (r == -ENOTTY || r == -EINVAL)
-		r = scan_file(fd, vma->start, vma->end, copy_range, &a, err);
+/* A region can go over several areas. */
+static int add_region(void *arg, uint64_t start, uint64_t end, struct err *err)
+{
+	struct copying *c = arg;
+	int r = 0;
+
+	for (; c->at < c->end && start < end && r == 0; c->at++) {
+		const struct proc_vma *vma = &c->task->vmas.v[c->at];
+		uint64_t stop = end < vma->end ? end : vma->end;
+
+		if (start < vma->start)
+			start = vma->start;
+		if (start >= stop)
+			continue;
+		r = add_part(c, vma, start, stop, err);
+		start = stop;
+		if (stop < vma->end)
+			break;
+	}
+	return r;
+}
+
+/* Stored whole: pages of the kernel's own, which the scan would leave out. */
+static bool is_whole(const struct proc_vma *vma)
+{
+	const char *why;
+	enum area_kind kind = area_classify(vma, &why);
+
+	return kind == AREA_KIND_AIO || kind == AREA_KIND_VDSO;
+}
+
+static int scan_group(struct copying *c, int fd, struct err *err)
+{
+	const struct proc_vma *v = c->task->vmas.v;
+	size_t i;
+	int r;
+
+	if (is_whole(&v[c->at]))
+		return add_region(c, v[c->at].start, v[c->at].end, err);
+	r = scan_ioctl(fd, v[c->at].start, v[c->end - 1].end, add_region, c, err);
+	if (r != -ENOTTY && r != -EINVAL)
+		return r;
+	r = 0;
+	for (i = c->at; i < c->end && r == 0; i++)
+		r = scan_file(fd, v[i].start, v[i].end, add_region, c, err);
+	return r;
+}
+
+static int dump_areas(struct copying *c, int fd, struct err *err)
+{
+	const struct proc_vmas *vmas = &c->task->vmas;
+	size_t i, k;
+	int r = 0;
+
+	for (i = 0; i < vmas->n && r == 0; i = k) {
+		k = i + 1;
+		if (!area_has_own_pages(&vmas->v[i]))
+			continue;
+		if (!is_whole(&vmas->v[i]))
+			while (k < vmas->n && area_has_own_pages(&vmas->v[k]) &&
+			       !is_whole(&vmas->v[k]))
+				k++;
+		c->at = i;
+		c->end = k;
+		r = scan_group(c, fd, err);
+	}
 	if (r < 0 && err->class == ERR_NONE)
 		err_sys(err, r, "scanning the page map");
-	return r;
+	return r == 0 ? copy_run(c, err) : r;
 }
 
 int mem_dump_pages(struct dump *d, struct dump_task *task, struct err *err)
 {
-	struct page_writer *w = NULL;
-	const struct proc_vma *vma;
+	struct copying c = { .task = task, .mem = -EBADF };
 	cleanup_fd int fd = -EBADF;
 	char name[48];
 	int r;
@@ -162,21 +250,14 @@ int mem_dump_pages(struct dump *d, struct dump_task *task, struct err *err)
 	if (fd < 0)
 		return err_sys(err, -errno, "opening the page map of task %d", task->pid);
 	snprintf(name, sizeof(name), "pagemap-%d.img", task->ns_pid);
-	r = page_writer_new(d, IMG_PAGEMAP, name, &w, err);
+	r = page_writer_new(d, IMG_PAGEMAP, name, &c.w, err);
 	if (r < 0)
 		return r;
-	vec_foreach (vma, &task->vmas) {
-		if (!area_has_own_pages(vma))
-			continue;
-		r = dump_area(task, vma, fd, w, err);
-		if (r < 0) {
-			r = err_wrap(err, r, "copying area 0x%lx-0x%lx of %s", (long)vma->start,
-				     (long)vma->end, dump_task_name(d, task));
-			break;
-		}
-	}
+	r = dump_areas(&c, fd, err);
 	if (r == 0)
-		r = page_writer_finish(w, err);
-	page_writer_free(w);
-	return r;
+		r = page_writer_finish(c.w, err);
+	page_writer_free(c.w);
+	if (c.mem >= 0)
+		close(c.mem);
+	return r < 0 ? err_wrap(err, r, "%s", dump_task_name(d, task)) : 0;
 }
