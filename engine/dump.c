@@ -226,6 +226,8 @@ static int step_objects(void *ctx, struct err *err)
 		if (r < 0)
 			break;
 	}
+	if (r == 0)
+		r = mem_read(d, err);
 	/* after all descriptors: the socket of a mapped ring may be another task's */
 	vec_foreach (t, &d->tasks)
 		if (r == 0 && (*t)->state != TASK_DEAD && (*t)->memory_of == *t)

@@ -79,6 +79,7 @@ struct dump_task {
 	 */
 	VEC(struct dump_thread *) threads;
 	struct proc_vmas vmas;
+	int *opened; /* of each vma of a file: the flags that it was opened with, or -errno */
 	struct gadgets gadgets;
 	struct scratch scratch;
 	uint32_t vm_id, files_id, fs_id, sighand_id;

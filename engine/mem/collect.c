@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "engine/base/cleanup.h"
+#include "engine/base/crew.h"
 #include "engine/base/io.h"
 #include "engine/files/files.h"
 #include "engine/mem/areas.h"
@@ -96,17 +98,17 @@ static int add_mapped(struct dump *d, struct dump_task *task, const struct proc_
 static int file_id(struct dump *d, struct dump_task *task, const struct proc_vma *vma,
 		   uint32_t *ret_flags, uint32_t *ret_id, struct err *err)
 {
+	int flags = task->opened[vma - task->vmas.v];
 	const struct mapped_file *known;
 	char link[64];
-	int r;
 
 	if (!d->mapped && !(d->mapped = arena_alloc(&d->arena, sizeof(*d->mapped))))
 		return err_nomem(err);
 	snprintf(link, sizeof(link), "map_files/%lx-%lx", (unsigned long)vma->start,
 		 (unsigned long)vma->end);
-	r = mapped_flags(task, link, ret_flags);
-	if (r < 0)
-		return r;
+	if (flags < 0)
+		return flags;
+	*ret_flags = (uint32_t)flags;
 	known = find_mapped(d->mapped, vma, *ret_flags);
 	if (!known)
 		return add_mapped(d, task, vma, link, *ret_flags, ret_id, err);
@@ -137,6 +139,10 @@ static int collect_file(struct dump *d, struct dump_task *task, const struct pro
 
 void mem_collect_done(struct dump *d)
 {
+	struct dump_task *const *t;
+
+	vec_foreach (t, &d->tasks)
+		free((*t)->opened);
 	if (d->mapped)
 		vec_free(&d->mapped->files);
 }
@@ -220,19 +226,49 @@ static int collect_area(struct dump *d, struct dump_task *task, const struct pro
 		     : 0;
 }
 
-int mem_collect(struct dump *d, struct dump_task *task, struct err *err)
+static int read_areas(void *arg, size_t i, struct err *err)
 {
+	struct dump_task *task = ((struct dump *)arg)->tasks.v[i];
 	cleanup_buf struct buf text = BUF_INIT;
-	VmaEntry *entries;
-	size_t i;
+	size_t k;
 	int r;
 
+	if (task->state == TASK_DEAD || task->memory_of != task)
+		return 0;
 	r = io_read_file(task->proc_fd, "smaps", &text);
 	if (r == 0)
 		r = proc_vmas_parse(text.data, text.len, &task->vmas);
 	if (r < 0)
-		return err_sys(err, r, "reading the areas of %s", dump_task_name(d, task));
-	r = vdso_collect(d, task, err);
+		return err_sys(err, r, "reading the areas of task %d", task->pid);
+	task->opened = calloc(task->vmas.n + 1, sizeof(*task->opened));
+	if (!task->opened)
+		return err_nomem(err);
+	for (k = 0; k < task->vmas.n; k++) {
+		const struct proc_vma *vma = &task->vmas.v[k];
+		uint32_t flags = 0;
+		char link[64];
+
+		if (!area_is_file(vma))
+			continue;
+		snprintf(link, sizeof(link), "map_files/%lx-%lx", (unsigned long)vma->start,
+			 (unsigned long)vma->end);
+		r = mapped_flags(task, link, &flags);
+		task->opened[k] = r < 0 ? r : (int)flags;
+	}
+	return 0;
+}
+
+int mem_read(struct dump *d, struct err *err)
+{
+	return crew_run(d->tasks.n, 4, read_areas, d, err);
+}
+
+int mem_collect(struct dump *d, struct dump_task *task, struct err *err)
+{
+	VmaEntry *entries;
+	size_t i;
+	int r = vdso_collect(d, task, err);
+
 	if (r < 0)
 		return r;
 	entries = arena_alloc(&d->arena, (task->vmas.n + 1) * sizeof(*entries));

@@ -34,9 +34,12 @@ enum { PE_PARENT = 1, PE_LAZY = 2, PE_PRESENT = 4 };
 
 struct VmaEntry;
 
+/* Fills task->vmas of all tasks. Before mem_collect(). */
+int mem_read(struct dump *d, struct err *err) __attribute__((warn_unused_result));
+
 /*
- * Reads smaps of the task, classifies every area, registers mapped files and shared segments,
- * refuses what cannot be kept. Fills task->vmas and the arrays of mem_task.
+ * Classifies every area of the task, registers mapped files and shared segments,
+ * refuses what cannot be kept. Fills task->areas.
  */
 int mem_collect(struct dump *d, struct dump_task *task, struct err *err)
 	__attribute__((warn_unused_result));

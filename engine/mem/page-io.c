@@ -173,7 +173,8 @@ static int write_out(const struct buffer *b, bool direct, struct err *err)
 		}
 		done += (size_t)n;
 	}
-	if (!direct)
+	/* small files are written together, by the commit */
+	if (!direct && b->len == PAGE_IO_BUFFER)
 		sync_file_range(b->file->fd, (off_t)b->offset, (off_t)b->len,
 				SYNC_FILE_RANGE_WRITE);
 	return 0;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
+#include "engine/base/crew.h"
 #include "engine/task/task.h"
 
 void ns_assign_ids(struct ns_set *host, struct ns_set *root)
@@ -35,12 +36,21 @@ void ns_assign_ids(struct ns_set *host, struct ns_set *root)
 static const struct link {
 	const char *name;
 	enum ns_type type;
+	bool of_process; /* the same for all threads that share their directories */
 } links[] = {
-	{ "net", NS_NET },   { "ipc", NS_IPC },
-	{ "uts", NS_UTS },   { "mnt", NS_MNT },
-	{ "user", NS_USER }, { "cgroup", NS_CGROUP },
-	{ "pid", NS_PID },   { "pid_for_children", NS_PID },
-	{ "time", NS_TIME }, { "time_for_children", NS_TIME },
+	{ "net", NS_NET, false },  { "ipc", NS_IPC, false },
+	{ "uts", NS_UTS, false },  { "mnt", NS_MNT, true },
+	{ "user", NS_USER, true }, { "cgroup", NS_CGROUP, false },
+	{ "pid", NS_PID, true },   { "pid_for_children", NS_PID, false },
+	{ "time", NS_TIME, true }, { "time_for_children", NS_TIME, false },
+};
+
+enum { LINKS = sizeof(links) / sizeof(links[0]) };
+
+/* What the links of a thread say; 0: nothing. */
+struct seen {
+	const struct dump_thread *th;
+	uint64_t ino[LINKS];
 };
 
 /* Inode of "net:[4026531840]". */
@@ -60,25 +70,15 @@ static int link_ino(int dirfd, const char *name, uint64_t *ret)
 	return 0;
 }
 
-static int check_link(struct dump *d, struct dump_task *task, pid_t tid, int dirfd,
-		      const struct link *l, struct err *err)
+static void check_link(struct dump *d, const struct dump_thread *th, const struct link *l,
+		       uint64_t ino)
 {
-	const char *for_children = strstr(l->name, "_for_children");
-	uint64_t ino = 0;
-	int r;
+	const struct dump_task *task = th->task;
+	pid_t tid = th->t.tid;
 
-	if (!d->root_ns.ino[l->type])
-		return 0;
-	r = link_ino(dirfd, l->name, &ino);
-	/* A pid namespace without a first process yet has no name to be read. */
-	if (r == -ENOENT && l->type == NS_PID && for_children)
-		r = 0;
-	if (r < 0)
-		return err_sys(err, r, "reading namespace '%s' of thread %d of %s", l->name, tid,
-			       dump_task_name(d, task));
 	if (ino == d->root_ns.ino[l->type])
-		return 0;
-	if (for_children)
+		return;
+	if (strstr(l->name, "_for_children"))
 		dump_refuse(d, task,
 			    "thread %d has set another %s namespace for its children than the root "
 			    "task's, and namespaces inside of the tree's cannot be kept yet",
@@ -90,30 +90,76 @@ static int check_link(struct dump *d, struct dump_task *task, pid_t tid, int dir
 			    "namespaces inside of the tree's cannot be kept yet",
 			    tid, ns_types[l->type].name, (unsigned long long)ino,
 			    (unsigned long long)d->root_ns.ino[l->type]);
+}
+
+/* Other directories than the leader's are refused; so a thread that has its is asked for less. */
+static bool is_asked(const struct dump *d, const struct dump_thread *th, const struct link *l)
+{
+	return d->root_ns.ino[l->type] && (th->leader || !l->of_process);
+}
+
+struct looking {
+	const struct dump *d;
+	VEC(struct seen) seen;
+};
+
+/* Threads of one process can be in different namespaces, of all kinds but user and pid. */
+static int look_at_thread(void *arg, size_t i, struct err *err)
+{
+	struct looking *l = arg;
+	struct seen *seen = &l->seen.v[i];
+	cleanup_fd int dirfd = -EBADF;
+	char path[64];
+	size_t k;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/ns", seen->th->task->tid, seen->th->t.tid);
+	dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dirfd < 0)
+		return err_sys(err, -errno, "opening '%s'", path);
+	for (k = 0; k < LINKS; k++) {
+		int r = is_asked(l->d, seen->th, &links[k])
+				? link_ino(dirfd, links[k].name, &seen->ino[k])
+				: 0;
+
+		/* A pid namespace without a first process yet has no name to be read. */
+		if (r < 0 && !(r == -ENOENT && strcmp(links[k].name, "pid_for_children") == 0))
+			return err_sys(err, r, "reading '%s/%s'", path, links[k].name);
+	}
 	return 0;
 }
 
-/* Threads of one process can be in different namespaces, of all kinds but user and pid. */
-static int check_thread(struct dump *d, struct dump_thread *th, struct err *err)
+static int check_threads(struct dump *d, struct err *err)
 {
-	cleanup_fd int dirfd = -EBADF;
-	char path[64];
+	struct looking l = { .d = d };
+	struct dump_thread *const *th;
+	struct dump_task *const *task;
+	const struct seen *seen;
+	size_t k;
 	int r = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/ns", th->task->tid, th->t.tid);
-	dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dirfd < 0)
-		return err_sys(err, -errno, "opening the namespaces of %s",
-			       dump_task_name(d, th->task));
-	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]) && r == 0; i++)
-		r = check_link(d, th->task, th->t.tid, dirfd, &links[i], err);
+	vec_foreach (task, &d->tasks) {
+		vec_foreach (th, &(*task)->threads) {
+			struct seen *slot = (*task)->state == TASK_DEAD ? NULL : vec_add(&l.seen);
+
+			if (slot)
+				slot->th = *th;
+			else if ((*task)->state != TASK_DEAD)
+				r = err_nomem(err);
+		}
+	}
+	if (r == 0)
+		r = crew_run(l.seen.n, 16, look_at_thread, &l, err);
+	if (r == 0)
+		vec_foreach (seen, &l.seen)
+			for (k = 0; k < LINKS; k++)
+				if (is_asked(d, seen->th, &links[k]))
+					check_link(d, seen->th, &links[k], seen->ino[k]);
+	vec_free(&l.seen);
 	return r;
 }
 
 int ns_collect(struct dump *d, struct err *err)
 {
-	struct dump_thread **th;
-	struct dump_task **task;
 	int r = ns_set_read(getpid(), &d->host_ns, err);
 
 	if (r == 0)
@@ -121,14 +167,5 @@ int ns_collect(struct dump *d, struct err *err)
 	if (r < 0)
 		return r;
 	ns_assign_ids(&d->host_ns, &d->root_ns);
-	vec_foreach (task, &d->tasks) {
-		if ((*task)->state == TASK_DEAD)
-			continue;
-		vec_foreach (th, &(*task)->threads) {
-			r = check_thread(d, *th, err);
-			if (r < 0)
-				return r;
-		}
-	}
-	return 0;
+	return check_threads(d, err);
 }
