@@ -20,6 +20,7 @@
 #include "engine/files/locks.h"
 #include "engine/files/terminals.h"
 #include "engine/mem/mem.h"
+#include "engine/ns/mqueue.h"
 #include "engine/ns/ns.h"
 #include "engine/op.h"
 #include "engine/plugin/plugin.h"
@@ -52,6 +53,7 @@ static void undo_prepare(void *ctx, bool failed)
 
 	dump_unload_plugins(d, failed);
 	terminals_done(d);
+	mqueues_done(d);
 	guardian_stop(d->guardian);
 	if (failed && d->images && d->images_fd >= 0) {
 		image_set_discard(d->images, d->images_fd);
@@ -360,15 +362,19 @@ static int step_pages(void *ctx, struct err *err)
 
 static int step_terminals(void *ctx, struct err *err)
 {
-	return terminals_drain(ctx, err);
+	int r = terminals_drain(ctx, err);
+
+	return r == 0 ? mqueues_drain(ctx, err) : r;
 }
 
 static void undo_terminals(void *ctx, bool failed)
 {
 	struct dump *d = ctx;
 
-	if (!d->let_go && (failed || d->opts->leave_running || d->opts->leave_stopped))
+	if (!d->let_go && (failed || d->opts->leave_running || d->opts->leave_stopped)) {
 		terminals_put_back(d);
+		mqueues_put_back(d);
+	}
 }
 
 static int write_inventory(struct dump *d, struct err *err)
@@ -394,7 +400,7 @@ static int write_inventory(struct dump *d, struct err *err)
 	e.network_lock_method = (uint32_t)tcp_lock_method(d);
 	e.dump_criu_run_id = (char *)tcp_lock_id(d);
 	e.has_tcp_close = e.tcp_close = d->opts->tcp_close;
-	if (dump_note_plugins(d, &e) < 0 ||
+	if (dump_note_plugins(d, &e) < 0 || mqueues_fill(d, &e) < 0 ||
 	    image_add(image_get(d->images, IMG_INVENTORY, "inventory.img"), &e.base) < 0)
 		return err_nomem(err);
 	return 0;

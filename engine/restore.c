@@ -26,6 +26,7 @@
 #include "engine/files/terminals.h"
 #include "engine/files/watch.h"
 #include "engine/mem/load.h"
+#include "engine/ns/mqueue.h"
 #include "engine/ns/ns.h"
 #include "engine/op.h"
 #include "engine/plugin/plugin.h"
@@ -85,7 +86,8 @@ static int read_inventory(struct restore *r, struct err *err)
 		return err_image(err, "'inventory.img': network_lock_method or dump_criu_run_id is "
 				      "not valid");
 	ns_set_read_ids(&r->host_ns, e->root_ids);
-	return restore_load_plugins(r, e, err);
+	n = mqueues_load(r, e, err);
+	return n == 0 ? restore_load_plugins(r, e, err) : n;
 }
 
 static uint64_t own_caps(void)

@@ -21,7 +21,7 @@ static const struct mount_kind kinds[] = {
 	{ "devpts", FSTYPE__DEVPTS, 0, NULL },
 	{ "simfs", FSTYPE__SIMFS, 0, NULL },
 	{ "pstore", FSTYPE__PSTORE, KIND_SINGLE | KIND_EMPTY, NULL },
-	{ "mqueue", FSTYPE__MQUEUE, KIND_SINGLE | KIND_EMPTY, NULL },
+	{ "mqueue", FSTYPE__MQUEUE, KIND_SINGLE, NULL },
 	{ "securityfs", FSTYPE__SECURITYFS, KIND_SINGLE, NULL },
 	{ "fusectl", FSTYPE__FUSECTL, KIND_SINGLE, NULL },
 	{ "debugfs", FSTYPE__DEBUGFS, KIND_SINGLE, NULL },

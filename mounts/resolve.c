@@ -164,24 +164,6 @@ static int resolve_cgroup_roots(struct mount_tree *tree, struct err *err)
 
 /* ---- file systems that must be empty ---- */
 
-/* "QSIZE:n ..." is what reading a queue's file gives: the bytes in it. */
-static int describe_entry(int dirfd, const char *name, const struct mount *m, struct buf *text)
-{
-	cleanup_buf struct buf b = BUF_INIT;
-	unsigned long bytes = 0;
-
-	if (strcmp(m->kind->name, "mqueue"))
-		return buf_printf(text,
-				  "mount '%s' (%s): it has the file '%s', which cannot be saved",
-				  m->path, m->fstype, name);
-	if (io_read_file(dirfd, name, &b) == 0)
-		sscanf(b.data, "QSIZE:%lu", &bytes);
-	return buf_printf(text,
-			  "mount '%s' (mqueue): the POSIX message queue '%s' (%lu bytes in it) "
-			  "cannot be saved; remove it before the checkpoint",
-			  m->path, name, bytes);
-}
-
 static int check_empty(struct mount_tree *tree, const struct mount *m, mounts_refuse_fn refuse,
 		       void *arg, struct err *err)
 {
@@ -201,7 +183,9 @@ static int check_empty(struct mount_tree *tree, const struct mount *m, mounts_re
 
 		if (!strcmp(de->d_name, ".") || !strcmp(de->d_name, ".."))
 			continue;
-		if (describe_entry(dirfd(dir), de->d_name, m, &text) < 0)
+		if (buf_printf(&text,
+			       "mount '%s' (%s): it has the file '%s', which cannot be saved",
+			       m->path, m->fstype, de->d_name) < 0)
 			return err_nomem(err);
 		refuse(arg, text.data);
 	}

@@ -32,6 +32,7 @@ struct dump_mapped;
 struct dump_ghosts;
 struct dump_locks;
 struct dump_seccomp;
+struct dump_mqueues;
 struct dump_undo;
 struct guardian;
 struct cgroup_freezer;
@@ -124,8 +125,9 @@ struct dump {
 	struct dump_ghosts *ghosts;
 	struct dump_locks *locks;
 	struct dump_seccomp *seccomp;
-	struct dump_undo *undo; /* NULL: nobody was found to have semaphores to give back */
-	struct dump_tcp *tcp;	/* NULL: no open connection is kept */
+	struct dump_mqueues *mqueues; /* NULL: there are none */
+	struct dump_undo *undo;	      /* NULL: nobody was found to have semaphores to give back */
+	struct dump_tcp *tcp;	      /* NULL: no open connection is kept */
 	struct guardian *guardian;
 	struct cgroup_freezer *freezer;
 	struct plugins *plugins;

@@ -28,6 +28,7 @@ struct restore_files;
 struct restore_shmem;
 struct restore_sysv;
 struct restore_ghosts;
+struct MqueueEntry;
 struct restore_locks;
 struct restore_seccomp;
 struct restore_tcp;
@@ -167,7 +168,9 @@ struct restore {
 	uint32_t root_cg_set;
 	uint32_t net_lock_method; /* enum net_lock_method: how the dump cut off the network */
 	const char *net_lock_id;
-	struct restore_tcp *tcp; /* NULL: no connection is cut off by this restore */
+	struct restore_tcp *tcp;	    /* NULL: no connection is cut off by this restore */
+	struct MqueueEntry *const *mqueues; /* of the inventory */
+	size_t n_mqueues;
 	uint32_t keyring;  /* of a builder: the session keyring that it has, 0: the engine's */
 	uint64_t own_caps; /* permitted capabilities of the engine */
 	int null_fd;	   /* /dev/null at a number that builders see; 0: not needed */

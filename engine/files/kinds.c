@@ -8,5 +8,6 @@ const struct file_kind *const file_kinds[] = {
 	&kind_pipe,    &kind_fifo,	   &kind_unix,	  &kind_inet,	  &kind_packet,
 	&kind_netlink, &kind_other_socket, &kind_eventfd, &kind_epoll,	  &kind_signalfd,
 	&kind_timerfd, &kind_pidfd,	   &kind_inotify, &kind_fanotify, &kind_memfd,
-	&kind_tty,     &kind_nsfd,	   &kind_regular, &kind_external, NULL,
+	&kind_tty,     &kind_nsfd,	   &kind_mqueue,  &kind_regular,  &kind_external,
+	NULL,
 };

@@ -13,6 +13,7 @@ extern const struct file_kind kind_inet, kind_packet, kind_netlink,
 	kind_other_socket; /* engine/sockets/ */
 extern const struct file_kind kind_inotify;
 extern const struct file_kind kind_memfd;
+extern const struct file_kind kind_mqueue;
 extern const struct file_kind kind_nsfd;
 extern const struct file_kind kind_pidfd;
 extern const struct file_kind kind_pipe;

@@ -21,6 +21,7 @@
 #include "engine/files/external.h"
 #include "engine/files/ghost-tables.h"
 #include "engine/files/ghost.h"
+#include "engine/files/kinds.h"
 #include "engine/files/kind-state.h"
 #include "engine/files/locks.h"
 #include "engine/files/regular.h"
@@ -66,12 +67,15 @@ struct file_obj *files_find(struct restore *r, uint32_t id)
 	return found ? *found : NULL;
 }
 
-static const struct file_kind *kind_by_type(int type)
+/* Two kinds are called regular files, so that others can read them too. */
+static const struct file_kind *kind_of_entry(const FileEntry *e)
 {
 	const struct file_kind *const *k;
 
+	if (e->type == FD_TYPES__REG)
+		return e->reg && e->reg->has_mqueue ? &kind_mqueue : &kind_regular;
 	for (k = file_kinds; *k; k++)
-		if ((*k)->type == type)
+		if ((*k)->type == (int)e->type)
 			return *k;
 	return NULL;
 }
@@ -86,7 +90,7 @@ static int add_object(struct restore *r, FileEntry *e, struct err *err)
 	obj->id = e->id;
 	obj->entry = e;
 	obj->fd = -EBADF;
-	obj->kind = kind_by_type((int)e->type);
+	obj->kind = kind_of_entry(e);
 	f->objs[f->n++] = obj;
 	if (!obj->kind)
 		return err_refuse(
@@ -229,7 +233,8 @@ int restore_files_load_fs(struct restore *r, struct restore_task *task, struct e
 
 int restore_files_waiting(const struct restore *r)
 {
-	return ghost_count(r);
+	/* other ends that are made with the first one, and memory that is opened more than once */
+	return (int)r->files->n + ghost_count(r);
 }
 
 void restore_files_done(struct restore *r)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * IPC namespaces: limits, and System V queues, semaphores and segments. POSIX message queues are
- * files of a mount; only their limits are here.
+ * IPC namespaces: limits, System V queues, semaphores and segments, POSIX message queues
+ * (mqueue.h).
  */
 #include "engine/ns/ipc-priv.h"
 
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/ns/mqueue.h"
 #include "proto/ipc.pb-c.h"
 
 /* What the visitor reports: four parts, with their lengths in front. */
@@ -60,7 +61,9 @@ static int ipc_dump(struct dump *d, struct err *err)
 		r = ipc_sem_dump(d, at[PART_SEM], head.len[PART_SEM], err);
 	if (r == 0)
 		r = ipc_msg_dump(d, at[PART_MSG], head.len[PART_MSG], err);
-	return r == 0 ? ipc_shm_dump(d, at[PART_SHM], head.len[PART_SHM], v.pid, err) : r;
+	if (r == 0)
+		r = ipc_shm_dump(d, at[PART_SHM], head.len[PART_SHM], v.pid, err);
+	return r == 0 ? mqueues_collect(d, err) : r;
 }
 
 static int ipc_load(struct restore *r, struct err *err)
@@ -94,6 +97,8 @@ static int ipc_build(struct restore *r, struct err *err)
 		q = ipc_msg_build(r, ipc, err);
 	if (q == 0)
 		q = ipc_shm_build(r, ipc, err);
+	if (q == 0)
+		q = mqueues_build(r, err);
 	if (q == 0)
 		q = ipc_vars_set(r, ipc, err);
 	if (q == 0 && ipc_vars_rmid_forced(ipc) && !ipc->segments)

@@ -191,16 +191,10 @@ static void ask_oddities(struct dump *d, struct dump_thread *th, struct program 
 		     PN(PR_GET_TSC), PD(a->data));
 }
 
-/* struct ptrace_sud_config, Linux 6.4 */
-struct dispatch_config {
-	uint64_t mode, selector, offset, len;
-};
-
 static int capture_oddities(struct dump *d, struct dump_thread *th, const struct program *p,
 			    CoreEntry *core, struct err *err)
 {
 	const struct asked *a = &th->asked[ASKED_ODDITIES];
-	struct dispatch_config sud = { 0 };
 	int i, tsc = *(const int *)prog_out(p, a->data);
 
 	for (i = 0; i < N_SETTINGS; i++)
@@ -212,11 +206,6 @@ static int capture_oddities(struct dump *d, struct dump_thread *th, const struct
 		dump_refuse(d, th->task,
 			    "thread %d: it may not read the time stamp counter "
 			    "(PR_SET_TSC), which cannot be kept yet",
-			    th->t.tid);
-	if (ptrace(0x4211 /* PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG */, th->t.tid, sizeof(sud),
-		   &sud) == 0 &&
-	    sud.mode)
-		dump_refuse(d, th->task, "thread %d: syscall user dispatch cannot be kept yet",
 			    th->t.tid);
 	return 0;
 }

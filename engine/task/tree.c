@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -72,6 +73,24 @@ static int refuse_worker(const struct proc_stat *st, struct err *err)
 		"thread %d ('%s') is one of the kernel (io_uring, vhost, KVM), which cannot "
 		"be kept; nothing was touched",
 		st->pid, st->comm);
+}
+
+/* struct ptrace_sud_config, Linux 6.4 */
+struct dispatch_config {
+	uint64_t mode, selector, offset, len;
+};
+
+/* Its calls may become signals, also those that we would have it make. */
+static int refuse_dispatch(pid_t tid, struct err *err)
+{
+	struct dispatch_config sud = { 0 };
+
+	if (ptrace(0x4211 /* PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG */, tid, sizeof(sud), &sud) <
+		    0 ||
+	    !sud.mode)
+		return 0;
+	return err_refuse(
+		err, "thread %d: syscall user dispatch cannot be kept; nothing was touched", tid);
 }
 
 static int check_worker(pid_t pid, pid_t tid, struct err *err)
@@ -218,6 +237,9 @@ static int thread_stop(struct dump *d, struct dump_task *task, pid_t tid, struct
 		tracee_done(&th->t);
 		return r;
 	}
+	r = refuse_dispatch(th->t.tid, err);
+	if (r < 0)
+		return r;
 	if (th->status.seccomp_mode)
 		th->seccomp_suspended = tracee_suspend_seccomp(&th->t) == 0;
 	/* Our stop made the call fail; with a signal on its way it would have failed anyway. */

@@ -209,6 +209,8 @@ static _Atomic uint32_t *ring_word(unsigned char *ring, uint32_t offset)
 
 static int uring_setup(void)
 {
+	if (param("sqpoll", 0))
+		uring.p.flags = IORING_SETUP_SQPOLL;
 	uring.fd = (int)syscall(SYS_io_uring_setup, 8, &uring.p);
 	if (uring.fd < 0 && (errno == ENOSYS || errno == EPERM))
 		return skip("io_uring is not available: %s", strerrordesc_np(errno));
@@ -232,13 +234,16 @@ static int uring_verify(void)
 	_Atomic uint32_t *head = ring_word(uring.cq, uring.p.cq_off.head);
 	uint32_t at = *tail & *ring_word(uring.sq, uring.p.sq_off.ring_mask);
 	uint32_t done = *head & *ring_word(uring.cq, uring.p.cq_off.ring_mask);
+	/* the kernel's own thread may have gone to sleep */
+	unsigned int flags = IORING_ENTER_GETEVENTS |
+			     (param("sqpoll", 0) ? IORING_ENTER_SQ_WAKEUP : 0);
 	struct io_uring_cqe *cqe = (struct io_uring_cqe *)(uring.cq + uring.p.cq_off.cqes) + done;
 
 	uring.sqes[at] =
 		(struct io_uring_sqe){ .opcode = IORING_OP_NOP, .user_data = ++uring.sent };
 	*ring_word(uring.sq, uring.p.sq_off.array + at * 4) = at;
 	++*tail;
-	if (syscall(SYS_io_uring_enter, uring.fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) != 1)
+	if (syscall(SYS_io_uring_enter, uring.fd, 1, 1, flags, NULL, 0) != 1)
 		return fail_errno("io_uring_enter");
 	if (*head == *ring_word(uring.cq, uring.p.cq_off.tail))
 		return fail("the ring gives no completion");
@@ -249,6 +254,10 @@ static int uring_verify(void)
 	return WL_OK;
 }
 
+static struct workload_param uring_params[] = {
+	{ "sqpoll", 0, "1: with a thread of the kernel that takes what is submitted" }, { 0 }
+};
+
 const struct workload many_workloads[] = {
 	{ "many-processes", "children with one page of their own", process_params, procs_setup,
 	  procs_verify },
@@ -257,7 +266,7 @@ const struct workload many_workloads[] = {
 	{ "many-fds", "descriptors at different offsets", fd_params, fds_setup, fds_verify },
 	{ "many-mappings", "pages that are mappings of their own", mapping_params, mappings_setup,
 	  mappings_verify },
-	{ "io-uring", "a ring; a checkpoint is expected to refuse it", NULL, uring_setup,
+	{ "io-uring", "a ring; a checkpoint is expected to refuse it", uring_params, uring_setup,
 	  uring_verify },
 	{ 0 },
 };

@@ -6,15 +6,25 @@
 #include "tests/workloads/workload.h"
 
 const struct workload *const workload_groups[] = {
-	basic_workloads,    full_workloads,	thread_workloads,    cpu_workloads,
-	memory_workloads,   mapping_workloads,	shared_workloads,    aio_workloads,
-	pipe_workloads,	    file_workloads,	directory_workloads, signal_workloads,
-	timer_workloads,    blocking_workloads, process_workloads,   event_workloads,
-	tty_workloads,	    tty_more_workloads, watch_workloads,     ipc_workloads,
-	identity_workloads, unix_workloads,	inet_workloads,	     inet_more_workloads,
-	net_workloads,	    many_workloads,	unix_scm_workloads,  table_workloads,
-	peercred_workloads, outside_workloads,	unread_workloads,    keyring_workloads,
-	vm_workloads,	    vdso_workloads,	leader_workloads,    NULL,
+	basic_workloads,     full_workloads,
+	thread_workloads,    cpu_workloads,
+	memory_workloads,    mapping_workloads,
+	shared_workloads,    aio_workloads,
+	pipe_workloads,	     file_workloads,
+	directory_workloads, signal_workloads,
+	timer_workloads,     blocking_workloads,
+	process_workloads,   event_workloads,
+	tty_workloads,	     tty_more_workloads,
+	watch_workloads,     ipc_workloads,
+	identity_workloads,  unix_workloads,
+	inet_workloads,	     inet_more_workloads,
+	net_workloads,	     many_workloads,
+	unix_scm_workloads,  table_workloads,
+	peercred_workloads,  outside_workloads,
+	unread_workloads,    keyring_workloads,
+	mqueue_workloads,    odd_task_workloads,
+	vm_workloads,	     vdso_workloads,
+	leader_workloads,    NULL,
 };
 
 const struct workload *workload_find(const char *name)

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The keeper of messages: a child that takes them out of the queues. It works in memory that it
+ * shares with us and outlives us: an end of file on its socket means that the messages go back.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "engine/base/cleanup.h"
+#include "engine/ns/mqueue-priv.h"
+#include "engine/ns/ns-priv.h"
+
+enum { ALIGN = 8, ROOT_COMMAND_CREATE = 6 /* FSCONFIG_CMD_CREATE */ };
+enum { WORD_TAKEN = 't', WORD_PUT_BACK = 'p', WORD_FORGET = 'f' };
+
+/* Of one queue. Written by the keeper before it says that it is through. */
+struct kept {
+	size_t at, room; /* where its messages lie, behind the list of these */
+	size_t used;
+	int fd; /* the keeper's */
+};
+
+struct mqueue_keeper {
+	pid_t pid;
+	int socket;
+	size_t n, size;
+	struct kept *kept; /* shared; in the order of the queues */
+	int *failed;	   /* shared: negative errno */
+};
+
+static size_t room_of(size_t len)
+{
+	return (sizeof(struct kept_message) + len + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+/* A mount that is nowhere: mount(2) would need a place, and be seen. */
+int mqueue_open_root(void)
+{
+	cleanup_fd int fs = (int)syscall(SYS_fsopen, "mqueue", 1 /* close on exec */), mnt = -EBADF;
+	int fd;
+
+	if (fs < 0 || syscall(SYS_fsconfig, fs, ROOT_COMMAND_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	mnt = (int)syscall(SYS_fsmount, fs, 1, 0);
+	if (mnt < 0)
+		return -errno;
+	fd = openat(mnt, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* ---- in the keeper ---- */
+
+static int open_queue(const struct dump_mqueue *q, int root)
+{
+	const int flags = O_RDWR | O_NONBLOCK | O_CLOEXEC;
+	char self[40];
+	int fd;
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", q->fd);
+	fd = q->fd < 0 ? openat(root, q->name, flags) : open(self, flags);
+	return fd < 0 ? -errno : fd;
+}
+
+static int take(struct kept *k, char *memory, size_t message_size)
+{
+	for (;;) {
+		struct kept_message *m = (void *)(memory + k->at + k->used);
+		unsigned int priority = 0;
+		ssize_t n;
+
+		if (k->used + room_of(message_size) > k->room)
+			return 0; /* there are no more than it has told */
+		n = mq_receive(k->fd, m->bytes, message_size, &priority);
+		if (n < 0)
+			return errno == EAGAIN ? 0 : -errno;
+		m->priority = priority;
+		m->len = (uint32_t)n;
+		k->used += room_of((size_t)n);
+	}
+}
+
+/* In the order in which they came out: the queue sorts by priority, and then by arrival. */
+static void put(const struct kept *k, const char *memory)
+{
+	size_t at;
+
+	for (at = 0; at < k->used;) {
+		const struct kept_message *m = (const void *)(memory + k->at + at);
+
+		mq_send(k->fd, m->bytes, m->len, m->priority);
+		at += room_of(m->len);
+	}
+}
+
+static int enter(const struct dump *d)
+{
+	cleanup_fd int ns = openat(d->tasks.v[0]->proc_fd, "ns/ipc", O_RDONLY | O_CLOEXEC);
+
+	return ns < 0 || setns(ns, CLONE_NEWIPC) < 0 ? -errno : 0;
+}
+
+static int take_all(const struct dump *d, const struct dump_mqueues *all,
+		    const struct mqueue_keeper *k)
+{
+	const struct dump_mqueue *q;
+	size_t i = 0;
+	int root = -EBADF, r = 0;
+
+	if (ns_is_own(&d->host_ns, &d->root_ns, NS_IPC)) {
+		r = enter(d);
+		root = r == 0 ? mqueue_open_root() : -EBADF;
+		if (r == 0 && root < 0)
+			r = root;
+	}
+	for (q = all->first; q && r == 0; q = q->next, i++) {
+		if (!q->attr.mq_curmsgs)
+			continue;
+		k->kept[i].fd = open_queue(q, root);
+		r = k->kept[i].fd < 0
+			    ? k->kept[i].fd
+			    : take(&k->kept[i], (char *)k->kept, (size_t)q->attr.mq_msgsize);
+	}
+	return r;
+}
+
+static _Noreturn void keep(const struct dump *d, const struct dump_mqueues *all,
+			   const struct mqueue_keeper *k, int sock)
+{
+	char word = WORD_TAKEN;
+	size_t i;
+
+	prctl(PR_SET_NAME, "ckpt-keeper");
+	/* not with a terminal that the engine is stopped by */
+	setsid();
+	signal(SIGPIPE, SIG_IGN);
+	*k->failed = take_all(d, all, k);
+	if (write(sock, &word, 1) != 1 || read(sock, &word, 1) != 1 || word != WORD_FORGET)
+		for (i = 0; i < k->n; i++)
+			put(&k->kept[i], (const char *)k->kept);
+	_exit(0);
+}
+
+/* ---- in the engine ---- */
+
+static int fork_keeper(struct dump *d, struct dump_mqueues *all, struct mqueue_keeper *k,
+		       struct err *err)
+{
+	int sp[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sp) < 0)
+		return err_sys(err, -errno, "making a socket");
+	k->pid = fork();
+	if (k->pid == 0) {
+		close(sp[0]);
+		keep(d, all, k, sp[1]);
+	}
+	close(sp[1]);
+	k->socket = sp[0];
+	return k->pid < 0 ? err_sys(err, -errno, "forking a process that holds messages") : 0;
+}
+
+static int keeper_new(struct dump *d, struct dump_mqueues *all, struct mqueue_keeper **ret,
+		      struct err *err)
+{
+	struct mqueue_keeper *k = arena_alloc(&d->arena, sizeof(*k));
+	const struct dump_mqueue *q;
+	size_t i = 0, messages = 0;
+
+	if (!k)
+		return err_nomem(err);
+	for (q = all->first; q; q = q->next) {
+		k->n++;
+		messages += (size_t)q->attr.mq_curmsgs;
+	}
+	if (!messages)
+		return 0;
+	k->size = k->n * sizeof(*k->kept) + ALIGN;
+	for (q = all->first; q; q = q->next)
+		k->size += (size_t)q->attr.mq_curmsgs * room_of((size_t)q->attr.mq_msgsize);
+	k->kept = mmap(NULL, k->size, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (k->kept == MAP_FAILED)
+		return err_nomem(err);
+	k->failed = (int *)(k->kept + k->n);
+	messages = k->n * sizeof(*k->kept) + ALIGN;
+	for (q = all->first; q; q = q->next, i++) {
+		k->kept[i].at = messages;
+		k->kept[i].room = (size_t)q->attr.mq_curmsgs * room_of((size_t)q->attr.mq_msgsize);
+		messages += k->kept[i].room;
+	}
+	k->socket = -EBADF;
+	*ret = k;
+	return 0;
+}
+
+int mqueue_keeper_start(struct dump *d, struct dump_mqueues *all, struct err *err)
+{
+	struct mqueue_keeper *k = NULL;
+	char word;
+	int r = keeper_new(d, all, &k, err);
+
+	if (r < 0 || !k)
+		return r;
+	all->keeper = k;
+	r = fork_keeper(d, all, k, err);
+	if (r < 0)
+		return r;
+	if (read(k->socket, &word, 1) != 1)
+		return err_sys(err, -EIO, "hearing from the process that holds messages");
+	return *k->failed < 0 ? err_sys(err, *k->failed, "taking the messages of a queue") : 0;
+}
+
+const struct kept_message *mqueue_keeper_next(const struct dump_mqueues *all,
+					      const struct dump_mqueue *q,
+					      const struct kept_message *last)
+{
+	const struct mqueue_keeper *k = all->keeper;
+	const char *memory, *at;
+	const struct kept *kept;
+	const struct dump_mqueue *other;
+
+	if (!k)
+		return NULL;
+	memory = (const char *)k->kept;
+	kept = k->kept;
+	for (other = all->first; other != q; other = other->next)
+		kept++;
+	at = last ? (const char *)last + room_of(last->len) : memory + kept->at;
+	return at < memory + kept->at + kept->used ? (const void *)at : NULL;
+}
+
+void mqueue_keeper_end(struct dump_mqueues *all, bool put_back)
+{
+	struct mqueue_keeper *k = all->keeper;
+	char word = put_back ? WORD_PUT_BACK : WORD_FORGET;
+
+	if (!k)
+		return;
+	all->keeper = NULL;
+	if (k->socket >= 0) {
+		(void)!send(k->socket, &word, 1, MSG_NOSIGNAL);
+		close(k->socket);
+	}
+	while (k->pid > 0 && waitpid(k->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	munmap(k->kept, k->size);
+}
