@@ -327,6 +327,14 @@ static int step_metadata(void *ctx, struct err *err)
 	return r == 0 ? tree_write(d, err) : r;
 }
 
+/* Nothing is refused any more, and these are complete. */
+static void begin_images(struct dump *d)
+{
+	static const enum image_type complete[] = { IMG_CORE, IMG_IDS, IMG_MM, IMG_FS };
+
+	image_set_begin(d->images, d->images_fd, complete, sizeof(complete) / sizeof(complete[0]));
+}
+
 /* From here on peers get no answers; so it comes when all that could be refused has been. */
 static int step_connections(void *ctx, struct err *err)
 {
@@ -346,6 +354,7 @@ static int step_pages(void *ctx, struct err *err)
 	struct dump_task **t;
 	int r;
 
+	begin_images(d);
 	clock_gettime(CLOCK_MONOTONIC, &d->times.pages_start);
 	r = shmem_dump(d, err);
 	vec_foreach (t, &d->tasks) {

@@ -3,7 +3,10 @@
 #include "engine/image/image.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,10 +62,22 @@ const struct image_kind image_kinds[IMG_TYPE_COUNT] = {
 	[IMG_STATS] = { HEAD_SERVICE, 0x57093306 },
 };
 
+/* So few images are written sooner than a thread is there. */
+enum { BEGIN_WORTH = 8 };
+
 struct image {
 	enum image_type type;
 	char *name;
 	struct buf bytes;
+	bool begun; /* the writer has it, or had it */
+};
+
+/* A thread that writes images; it sees nothing of the set that may still change. */
+struct image_writer {
+	pthread_t thread;
+	int dirfd;
+	VEC(struct image *) images;
+	struct err err;
 };
 
 /* slots: the images by name, an open hash table of twice their number or more; indexes from 1. */
@@ -70,6 +85,7 @@ struct image_set {
 	VEC(struct image *) images;
 	uint32_t *slots;
 	size_t n_slots;
+	struct image_writer *writer; /* NULL: there is none */
 };
 
 int image_set_new(struct image_set **ret)
@@ -87,12 +103,32 @@ static void image_free(struct image *img)
 	free(img);
 }
 
+/* What the writer could not do is in err. */
+static int wait_for_writer(struct image_set *set, struct err *err)
+{
+	struct image_writer *w = set->writer;
+	int r;
+
+	if (!w)
+		return 0;
+	pthread_join(w->thread, NULL);
+	r = w->err.code;
+	if (r < 0)
+		*err = w->err;
+	vec_free(&w->images);
+	free(w);
+	set->writer = NULL;
+	return r;
+}
+
 void image_set_free(struct image_set *set)
 {
+	struct err ignored = ERR_INIT;
 	struct image **i;
 
 	if (!set)
 		return;
+	(void)!wait_for_writer(set, &ignored);
 	vec_foreach (i, &set->images)
 		image_free(*i);
 	vec_free(&set->images);
@@ -236,6 +272,59 @@ int image_save(const struct image *img, int dirfd, struct err *err)
 	return img ? image_write(img, img->name, dirfd, err) : err_nomem(err);
 }
 
+static void *write_begun(void *arg)
+{
+	struct image_writer *w = arg;
+	struct image **i;
+
+	vec_foreach (i, &w->images)
+		if (image_write(*i, (*i)->name, w->dirfd, &w->err) < 0)
+			break;
+	return NULL;
+}
+
+static bool is_one_of(const struct image *img, const enum image_type *types, size_t n)
+{
+	while (n)
+		if (img->type == types[--n])
+			return true;
+	return false;
+}
+
+void image_set_begin(struct image_set *set, int dirfd, const enum image_type *types, size_t n)
+{
+	struct image_writer *w = calloc(1, sizeof(*w));
+	struct image **i, **slot;
+	sigset_t all, old;
+	bool ok = w != NULL;
+
+	unlinkat(dirfd, "inventory.img", 0);
+	vec_foreach (i, &set->images) {
+		if (!ok || !is_one_of(*i, types, n))
+			continue;
+		slot = vec_add(&w->images);
+		if (slot)
+			*slot = *i;
+		ok = slot != NULL;
+	}
+	if (ok) {
+		w->dirfd = dirfd;
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &old);
+		ok = w->images.n > BEGIN_WORTH &&
+		     pthread_create(&w->thread, NULL, write_begun, w) == 0;
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+	}
+	if (ok) {
+		vec_foreach (i, &w->images)
+			(*i)->begun = true;
+		set->writer = w;
+	} else if (w) {
+		vec_free(&w->images);
+		free(w);
+	}
+}
+
 int image_set_commit(struct image_set *set, int dirfd, struct err *err)
 {
 	const char *last = "inventory.img", *temp = ".inventory.img.new";
@@ -247,10 +336,15 @@ int image_set_commit(struct image_set *set, int dirfd, struct err *err)
 			inventory = *i;
 			continue;
 		}
+		if ((*i)->begun)
+			continue;
 		r = image_write(*i, (*i)->name, dirfd, err);
 		if (r < 0)
 			return r;
 	}
+	r = wait_for_writer(set, err);
+	if (r < 0)
+		return r;
 	if (!inventory)
 		return err_new(err, ERR_INTERNAL, -EINVAL, "a dump without an inventory");
 	/* One syncfs instead of an fsync a file: hundreds of small files cost one journal commit.
@@ -269,8 +363,10 @@ int image_set_commit(struct image_set *set, int dirfd, struct err *err)
 
 void image_set_discard(struct image_set *set, int dirfd)
 {
+	struct err ignored = ERR_INIT;
 	struct image **i;
 
+	(void)!wait_for_writer(set, &ignored);
 	vec_foreach (i, &set->images)
 		unlinkat(dirfd, (*i)->name, 0);
 	unlinkat(dirfd, ".inventory.img.new", 0);

@@ -92,6 +92,13 @@ int image_add(struct image *img, const ProtobufCMessage *msg);
 int image_add_raw(struct image *img, const void *data, size_t len);
 
 /*
+ * Begins to write the images of these types, which must be complete, while others are still being
+ * filled. From here on an older checkpoint in the directory is none any more. What fails is told by
+ * the commit. Without threads nothing is done.
+ */
+void image_set_begin(struct image_set *set, int dirfd, const enum image_type *types, size_t n);
+
+/*
  * Writes every image but the inventory, syncs files and directory, then writes the inventory by
  * rename. Until that last step the directory is not a valid checkpoint.
  */
