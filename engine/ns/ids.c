@@ -36,7 +36,7 @@ void ns_assign_ids(struct ns_set *host, struct ns_set *root)
 static const struct link {
 	const char *name;
 	enum ns_type type;
-	bool of_process; /* the same for all threads that share their directories */
+	bool of_process; /* the same for all threads, or all that share their directories */
 } links[] = {
 	{ "net", NS_NET, false },  { "ipc", NS_IPC, false },
 	{ "uts", NS_UTS, false },  { "mnt", NS_MNT, true },
@@ -92,10 +92,11 @@ static void check_link(struct dump *d, const struct dump_thread *th, const struc
 			    (unsigned long long)d->root_ns.ino[l->type]);
 }
 
-/* Other directories than the leader's are refused; so a thread that has its is asked for less. */
+/* A thread that shares its process' directories is in its mount namespace, too. */
 static bool is_asked(const struct dump *d, const struct dump_thread *th, const struct link *l)
 {
-	return d->root_ns.ino[l->type] && (th->leader || !l->of_process);
+	return d->root_ns.ino[l->type] &&
+	       (th->leader || !l->of_process || (l->type == NS_MNT && th->fs_id));
 }
 
 struct looking {
