@@ -27,6 +27,8 @@
 
 /* An open file description, at the place where it was met first. */
 struct known_file {
+	uint64_t ino;
+	int mnt_id;
 	pid_t pid;
 	int fd, lfd;
 	uint32_t id;
@@ -42,13 +44,13 @@ struct known_path {
 };
 
 struct dump_files {
-	VEC(struct known_file) sorted; /* in the order of kcmp */
+	VEC(struct known_file) sorted; /* by inode and mount; of one file in the order of kcmp */
 	VEC(struct known_path) paths;
 	VEC(int) open; /* our duplicates, closed at the end */
 	VEC(uint32_t) tables;
 	VEC(struct file_ref *) inside; /* to look into, and those looked into */
 	VEC(struct file_ref *) last;   /* to be captured last */
-	int self_fd;		       /* our own /proc/PID, 0: not opened yet */
+	int self_fd, root_fd;	       /* our own /proc/PID, the tree's root; 0: not opened yet */
 	uint32_t last_id;
 	struct kind_state *kinds;
 };
@@ -103,19 +105,32 @@ int files_keep_open(struct dump *d, int fd)
 	return fd;
 }
 
+/* 0: it is the same description; 1, 2: it comes before, behind; or -errno. */
+static long compare(const struct file_ref *ref, const struct known_file *k)
+{
+	long r;
+
+	if (ref->info.ino != k->ino)
+		return ref->info.ino < k->ino ? 1 : 2;
+	if (ref->info.mnt_id != k->mnt_id)
+		return ref->info.mnt_id < k->mnt_id ? 1 : 2;
+	r = syscall(SYS_kcmp, ref->holder, k->pid, KCMP_FILE, ref->fd, k->fd);
+	return r < 0 ? -errno : r;
+}
+
 /* Position of a description in the sorted list; *ret_found tells whether it is there already. */
-static int place_of(struct dump_files *f, pid_t pid, int fd, size_t *ret_at, bool *ret_found)
+static int place_of(struct dump_files *f, const struct file_ref *ref, size_t *ret_at,
+		    bool *ret_found)
 {
 	size_t lo = 0, hi = f->sorted.n;
 
 	*ret_found = false;
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
-		const struct known_file *k = &f->sorted.v[mid];
-		long r = syscall(SYS_kcmp, pid, k->pid, KCMP_FILE, fd, k->fd);
+		long r = compare(ref, &f->sorted.v[mid]);
 
 		if (r < 0)
-			return -errno;
+			return (int)r;
 		if (r == 0) {
 			*ret_at = mid;
 			*ret_found = true;
@@ -130,13 +145,24 @@ static int place_of(struct dump_files *f, pid_t pid, int fd, size_t *ret_at, boo
 	return 0;
 }
 
-int files_open_root(const struct dump *d)
+int files_root(const struct dump *d)
 {
 	bool own_mounts = d->root_ns.id[NS_MNT] != d->host_ns.id[NS_MNT];
-	int fd = own_mounts ? openat(d->tasks.v[0]->proc_fd, "root", O_PATH | O_CLOEXEC)
-			    : open("/", O_PATH | O_CLOEXEC);
+	struct dump_files *f = d->files;
+	int fd, *slot;
 
-	return fd < 0 ? -errno : fd;
+	if (f->root_fd)
+		return f->root_fd;
+	fd = own_mounts ? openat(d->tasks.v[0]->proc_fd, "root", O_PATH | O_CLOEXEC)
+			: open("/", O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	slot = vec_add(&f->open);
+	if (!slot) {
+		close(fd);
+		return -ENOMEM;
+	}
+	return *slot = f->root_fd = fd;
 }
 
 static int read_facts(struct dump *d, struct file_ref *ref, const char *link_path, struct err *err)
@@ -270,7 +296,7 @@ static int identify(struct dump *d, struct file_ref *ref, struct known_file *ret
 	struct known_file *k;
 	size_t at = 0;
 	bool found;
-	int r = place_of(f, ref->holder, ref->fd, &at, &found);
+	int r = place_of(f, ref, &at, &found);
 
 	if (r < 0)
 		return err_sys(err, r, "comparing %s with others", ref->what);
@@ -285,7 +311,12 @@ static int identify(struct dump *d, struct file_ref *ref, struct known_file *ret
 		return err_nomem(err);
 	k = &f->sorted.v[at];
 	memmove(k + 1, k, (f->sorted.n - 1 - at) * sizeof(*k));
-	*k = (struct known_file){ ref->holder, ref->fd, ref->lfd, ++f->last_id, 0 };
+	*k = (struct known_file){ .ino = ref->info.ino,
+				  .mnt_id = ref->info.mnt_id,
+				  .pid = ref->holder,
+				  .fd = ref->fd,
+				  .lfd = ref->lfd,
+				  .id = ++f->last_id };
 	ref->id = k->id;
 	r = read_facts(d, ref, arena_printf(&d->arena, "fd/%d", ref->fd), err);
 	if (r == 0)

@@ -211,9 +211,9 @@ uint32_t files_new_id(struct dump *d);
 
 /*
  * The root of the tree's mount namespace, where a restore will open paths: procfs shows names from
- * there, also for a task that lives in a chroot. A descriptor or -errno.
+ * there, also for a task that lives in a chroot. A descriptor that stays open, or -errno.
  */
-int files_open_root(const struct dump *d);
+int files_root(const struct dump *d);
 
 /* Keeps a descriptor of ours open until the files of the dump are done. fd, or -errno (also
  * -ENOMEM, then it is closed). */

@@ -41,8 +41,7 @@ static int open_dir(const struct dump *d, const char *path)
 {
 	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
 				.resolve = RESOLVE_IN_ROOT };
-	cleanup_fd int root = files_open_root(d);
-	int fd;
+	int root = files_root(d), fd;
 
 	if (root < 0)
 		return root;

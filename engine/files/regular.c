@@ -70,7 +70,8 @@ static int lookup(const struct dump *d, const char *path, struct stat *ret, int 
 {
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC | O_NOFOLLOW,
 				.resolve = RESOLVE_IN_ROOT };
-	cleanup_fd int root = files_open_root(d), fd = -EBADF;
+	cleanup_fd int fd = -EBADF;
+	int root = files_root(d);
 
 	if (root < 0)
 		return root;
