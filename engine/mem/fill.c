@@ -72,11 +72,16 @@ static int add_range(struct filling *f, struct restore_task *task, uint64_t addr
 			p = &f->pieces.v[f->pieces.n - 1];
 		}
 		part = len < limit - p->bytes ? len : limit - p->bytes;
-		slot = vec_add(&f->ranges);
-		if (!slot)
-			return -ENOMEM;
-		*slot = (struct iovec){ (void *)addr, part };
-		p->n++;
+		slot = p->n ? &f->ranges.v[f->ranges.n - 1] : NULL;
+		if (slot && (uint64_t)slot->iov_base + slot->iov_len == addr) {
+			slot->iov_len += part; /* neighbours, or more of the same area */
+		} else {
+			slot = vec_add(&f->ranges);
+			if (!slot)
+				return -ENOMEM;
+			*slot = (struct iovec){ (void *)addr, part };
+			p->n++;
+		}
 		p->bytes += part;
 		addr += part;
 		offset += part;
