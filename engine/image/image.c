@@ -347,13 +347,15 @@ int image_set_commit(struct image_set *set, int dirfd, struct err *err)
 		return r;
 	if (!inventory)
 		return err_new(err, ERR_INTERNAL, -EINVAL, "a dump without an inventory");
-	/* One syncfs instead of an fsync a file: hundreds of small files cost one journal commit.
-	 */
-	if (syncfs(dirfd) < 0)
-		return err_sys(err, -errno, "making the images durable");
 	r = image_write(inventory, temp, dirfd, err);
 	if (r < 0)
 		return r;
+	/*
+	 * One syncfs instead of an fsync a file: hundreds of small files cost one journal commit.
+	 * The inventory's content is durable before its name is.
+	 */
+	if (syncfs(dirfd) < 0)
+		return err_sys(err, -errno, "making the images durable");
 	if (renameat(dirfd, temp, dirfd, last) < 0)
 		return err_sys(err, -errno, "moving '%s' to its place", last);
 	if (fsync(dirfd) < 0 && errno != EINVAL)
