@@ -84,6 +84,7 @@ struct dump_task {
 	struct gadgets gadgets;
 	struct scratch scratch;
 	uint32_t vm_id, files_id, fs_id, sighand_id;
+	uint32_t undo_id;	     /* 0: it has no list of semaphore operations to undo */
 	struct dump_task *memory_of; /* the first of those who share its memory: has vmas, areas */
 	unsigned int memory_rank;    /* among these */
 	uint32_t cg_set;

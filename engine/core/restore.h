@@ -111,6 +111,7 @@ struct restore_task {
 	VEC(struct restore_fd) fds;
 	struct file_obj *exe, *cwd, *root;
 	struct task_table files, dirs; /* descriptors; directories and umask */
+	struct task_table undo;	       /* semaphore operations */
 	struct task_table memory, handlers;
 	struct restore_task *memory_of; /* the first of those who share its memory: has mm, pages */
 	unsigned int memory_rank;	/* among these */

@@ -11,6 +11,7 @@
 
 #include "engine/base/cleanup.h"
 #include "engine/task/task.h"
+#include "engine/tracee/guardian.h"
 
 struct known {
 	pid_t pid;
@@ -94,6 +95,34 @@ static int identify_threads(struct identity *ids, const struct dump_task *task, 
 	return 0;
 }
 
+/* Most have no such list, and that is the same for all of them: also for the guardian. */
+static int identify_undo(struct dump *d, struct err *err)
+{
+	pid_t nobody = guardian_pid(d->guardian);
+	struct identity ids = { .last = 0 };
+	struct dump_task **task;
+	int r = 0;
+
+	vec_foreach (task, &d->tasks) {
+		long n;
+
+		if ((*task)->state == TASK_DEAD)
+			continue;
+		n = syscall(SYS_kcmp, (*task)->tid, nobody, KCMP_SYSVSEM, 0, 0);
+		if (n < 0 && errno == EOPNOTSUPP)
+			break;
+		r = n < 0 ? -errno : 0;
+		if (n > 0)
+			r = identify(&ids, (*task)->tid, KCMP_SYSVSEM, &(*task)->undo_id);
+		if (r < 0) {
+			err_sys(err, r, "comparing task %d with others", (*task)->pid);
+			break;
+		}
+	}
+	vec_free(&ids.sorted);
+	return r;
+}
+
 int tree_identify(struct dump *d, struct err *err)
 {
 	static const struct {
@@ -129,5 +158,7 @@ int tree_identify(struct dump *d, struct err *err)
 		}
 		vec_free(&ids.sorted);
 	}
+	if (r == 0)
+		r = identify_undo(d, err);
 	return r == 0 ? find_memory(d, err) : r;
 }

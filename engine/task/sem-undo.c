@@ -275,48 +275,47 @@ static int capture_thread(struct dump *d, struct dump_thread *th, struct err *er
 	return r;
 }
 
-/* A list can be shared by CLONE_SYSVSEM, as threads do it. */
-static int check_shared(struct dump *d, const struct dump_task *task, struct err *err)
+/* Processes can share a list (CLONE_SYSVSEM), as threads do: the first of them tells it. */
+static bool is_told(const struct dump *d, const struct dump_task *task)
 {
 	struct dump_task *const *o;
 
 	vec_foreach (o, &d->tasks) {
-		bool same;
-		int r;
-
 		if (*o == task)
 			break;
-		if ((*o)->state == TASK_DEAD)
-			continue;
-		r = same_list(task->tid, (*o)->tid, &same, err);
-		if (r < 0)
-			return r;
-		if (same)
-			dump_refuse(d, task,
-				    "it shares what is to be undone of its semaphore operations "
-				    "(CLONE_SYSVSEM) with %s, which cannot be kept",
-				    dump_task_name(d, *o));
+		if ((*o)->undo_id == task->undo_id)
+			return true;
 	}
-	return 0;
+	return false;
+}
+
+/* A thread with another list than its process, or the only one with a list. */
+static int has_own_list(const struct dump *d, const struct dump_thread *th, bool *ret,
+			struct err *err)
+{
+	bool same = false;
+	int r = same_list(th->t.tid, th->task->tid, &same, err);
+
+	/* was forked, so it has no list */
+	if (r == 0 && !same)
+		r = same_list(th->t.tid, guardian_pid(d->guardian), &same, err);
+	*ret = !same;
+	return r;
 }
 
 int sem_undo_capture(struct dump *d, struct dump_task *task, struct err *err)
 {
-	pid_t nobody = guardian_pid(d->guardian); /* was forked, so it has no list */
 	size_t i;
 	int r = 0;
 
-	for (i = 0; i < task->threads.n && r == 0; i++) {
-		struct dump_thread *th = task->threads.v[i];
-		bool same = false;
+	if (task->undo_id && !is_told(d, task))
+		r = capture_thread(d, task->threads.v[0], err);
+	for (i = 1; i < task->threads.n && r == 0; i++) {
+		bool own;
 
-		r = same_list(th->t.tid, nobody, &same, err);
-		if (r == 0 && !same && i)
-			r = same_list(th->t.tid, task->tid, &same, err);
-		if (r == 0 && !same && !i)
-			r = check_shared(d, task, err);
-		if (r == 0 && !same)
-			r = capture_thread(d, th, err);
+		r = has_own_list(d, task->threads.v[i], &own, err);
+		if (r == 0 && own)
+			r = capture_thread(d, task->threads.v[i], err);
 	}
 	return r;
 }

@@ -179,7 +179,7 @@ bool share_stays_with(const struct share_node *node, enum shared_table table, bo
 {
 	bool leaves = node->carry && node->carry != node->group;
 
-	return !leaves || ends || table == SHARED_FILES || table == SHARED_DIRS;
+	return !leaves || ends || (table != SHARED_MEMORY && table != SHARED_HANDLERS);
 }
 
 const char *share_name(enum shared_table table)
@@ -187,6 +187,7 @@ const char *share_name(enum shared_table table)
 	static const char *const names[] = {
 		[SHARED_FILES] = "descriptors",
 		[SHARED_DIRS] = "directories",
+		[SHARED_UNDO] = "semaphore operations to undo",
 		[SHARED_MEMORY] = "memory",
 		[SHARED_HANDLERS] = "signal handlers",
 	};
@@ -205,6 +206,8 @@ static uint32_t group_of(const struct restore_task *t, enum shared_table table)
 		return t->ids->files_id;
 	case SHARED_DIRS:
 		return t->ids->fs_id;
+	case SHARED_UNDO:
+		return t->ids->undo_id;
 	case SHARED_MEMORY:
 		return t->ids->vm_id;
 	case SHARED_HANDLERS:
@@ -221,6 +224,8 @@ static struct task_table *table_of(struct restore_task *t, enum shared_table tab
 		return &t->files;
 	case SHARED_DIRS:
 		return &t->dirs;
+	case SHARED_UNDO:
+		return &t->undo;
 	case SHARED_MEMORY:
 		return &t->memory;
 	default:
@@ -418,6 +423,7 @@ uint64_t share_clone_flags(const struct restore_task *forker, const struct resto
 	return (child->birth.sibling ? CLONE_PARENT : 0) |
 	       (hands_on(&forker->files, &child->files) ? CLONE_FILES : 0) |
 	       (hands_on(&forker->dirs, &child->dirs) ? CLONE_FS : 0) |
+	       (hands_on(&forker->undo, &child->undo) ? CLONE_SYSVSEM : 0) |
 	       (hands_on(&forker->memory, &child->memory) ? CLONE_VM : 0) |
 	       (hands_on(&forker->handlers, &child->handlers) ? CLONE_SIGHAND : 0);
 }
@@ -425,7 +431,8 @@ uint64_t share_clone_flags(const struct restore_task *forker, const struct resto
 int share_leave(const struct restore_task *task, struct err *err)
 {
 	int flags = (task->files.carry && !task->files.stays ? CLONE_FILES : 0) |
-		    (task->dirs.carry && !task->dirs.stays ? CLONE_FS : 0);
+		    (task->dirs.carry && !task->dirs.stays ? CLONE_FS : 0) |
+		    (task->undo.carry && !task->undo.stays ? CLONE_SYSVSEM : 0);
 
 	if (flags && unshare(flags) < 0)
 		return err_sys(err, -errno, "leaving a table that others share");

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What processes share: tables of descriptors (CLONE_FILES), directories and umask (CLONE_FS),
- * memory (CLONE_VM), and with that also signal handlers (CLONE_SIGHAND). It is shared at birth or
- * never. So while the tree is forked, it is handed on along the way between the members of a group,
- * also through processes that do not belong to it. These unshare a table later, and then have one
- * of their own; memory and handlers nobody can leave, so only helpers, which end, can hand them on.
- * A process has only one of each at a time, so two ways may not cross.
+ * lists of semaphore operations to undo (CLONE_SYSVSEM), memory (CLONE_VM), and with that also
+ * signal handlers (CLONE_SIGHAND). It is shared at birth or never. So while the tree is forked, it
+ * is handed on along the way between the members of a group, also through processes that do not
+ * belong to it. These unshare a table later, and then have one of their own; memory and handlers
+ * nobody can leave, so only helpers, which end, can hand them on. A process has only one of each at
+ * a time, so two ways may not cross.
  */
 #pragma once
 
@@ -43,7 +44,14 @@ int share_siblings(struct share_kin *kin, size_t n);
 
 #define SHARE_NOBODY SIZE_MAX
 
-enum shared_table { SHARED_FILES, SHARED_DIRS, SHARED_MEMORY, SHARED_HANDLERS, SHARED_TABLES };
+enum shared_table {
+	SHARED_FILES,
+	SHARED_DIRS,
+	SHARED_UNDO,
+	SHARED_MEMORY,
+	SHARED_HANDLERS,
+	SHARED_TABLES,
+};
 
 /* For messages. */
 const char *share_name(enum shared_table table);
@@ -59,8 +67,8 @@ int share_plan(struct share_node *nodes, size_t n, size_t *ret_index);
 bool share_stays_with(const struct share_node *node, enum shared_table table, bool ends);
 
 /*
- * Fills files, dirs, memory and handlers of all tasks and helpers, and what follows from them, by
- * the ids of the images. After tree_plan().
+ * Fills files, dirs, undo, memory and handlers of all tasks and helpers, and what follows from
+ * them, by the ids of the images. After tree_plan().
  */
 int share_load(struct restore *r, struct err *err) __attribute__((warn_unused_result));
 

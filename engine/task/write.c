@@ -68,6 +68,8 @@ static uint32_t group_of(const struct dump_task *t, enum shared_table table)
 		return t->files_id;
 	case SHARED_DIRS:
 		return t->fs_id;
+	case SHARED_UNDO:
+		return t->undo_id;
 	case SHARED_MEMORY:
 		return t->vm_id;
 	default:
@@ -302,6 +304,8 @@ static int write_ids(struct dump *d, const struct dump_task *t, struct err *err)
 	e.files_id = t->files_id;
 	e.fs_id = t->fs_id;
 	e.sighand_id = t->sighand_id;
+	e.has_undo_id = t->undo_id != 0;
+	e.undo_id = t->undo_id;
 	ns_set_fill_ids(&d->root_ns, &e);
 	if (image_add(image_get(d->images, IMG_IDS, "ids-%d.img", t->ns_pid), &e.base) < 0)
 		return err_nomem(err);

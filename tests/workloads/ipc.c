@@ -2,14 +2,20 @@
 /* System V objects. They belong to the IPC namespace, so only a container of its own can be saved.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/kcmp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tests/workloads/groups.h"
@@ -236,9 +242,11 @@ static const struct undone {
 enum { N_UNDONE = ARRAY_SIZE(undone) };
 
 static struct {
-	int id;
-	struct station *stations; /* the process that did it; one that shares nothing with it */
-} su = { .id = -1 };
+	int id, shared;
+	/* the process that did it; a thread of another; two that share what is to be undone */
+	struct station *stations;
+	pid_t pair[2];
+} su = { .id = -1, .shared = -1 };
 
 static int undone_check(bool done, const char *when)
 {
@@ -296,9 +304,64 @@ static void *bystander_run(void *arg)
 	station_serve(&su.stations[1], bystander_verify, NULL);
 }
 
+/*
+ * One has made the largest adjustment that there can be. So the other, who shares it, cannot add to
+ * that.
+ */
+static int pair_verify(void *arg)
+{
+	struct sembuf more = { 0, -1, IPC_NOWAIT | SEM_UNDO };
+
+	if (semop(su.shared, &more, 1) == 0 || errno != ERANGE)
+		return fail_errno("an adjustment can be made larger");
+	return WL_OK;
+}
+
+static void second_run(void *arg)
+{
+	station_serve(&su.stations[3], pair_verify, NULL);
+}
+
+static void first_run(void *arg)
+{
+	struct sembuf ops[] = { { 0, -SHRT_MAX, SEM_UNDO }, { 0, 1, 0 } };
+
+	semop(su.shared, ops, 2);
+	child_clone(CLONE_SYSVSEM, second_run, NULL);
+	station_serve(&su.stations[2], pair_verify, NULL);
+}
+
 static int su_verify(void)
 {
-	return station_ask(&su.stations[0], "the one with semaphores");
+	int r = station_ask(&su.stations[0], "the one with semaphores");
+
+	if (r == WL_OK)
+		r = station_ask(&su.stations[2], "first of a pair");
+	if (r == WL_OK)
+		r = station_ask(&su.stations[3], "second of a pair");
+	if (r == WL_OK && syscall(SYS_kcmp, su.pair[0], su.pair[1], KCMP_SYSVSEM, 0, 0))
+		return fail("the pair does not share what is to be undone");
+	return r;
+}
+
+static int pair_setup(void)
+{
+	char path[64], text[32] = "";
+	int fd;
+
+	su.shared = semget(IPC_PRIVATE, 1, IPC_CREAT | 0600);
+	if (su.shared < 0 || semctl(su.shared, 0, SETVAL, SHRT_MAX) < 0)
+		return fail_errno("semget");
+	su.pair[0] = child_start(first_run, NULL);
+	if (su.pair[0] < 0 || station_ask(&su.stations[3], "second of a pair") != WL_OK)
+		return WL_FAIL;
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", su.pair[0], su.pair[0]);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		return fail_errno("reading '%s'", path);
+	close(fd);
+	su.pair[1] = atoi(text);
+	return WL_OK;
 }
 
 /* The first process has a thread, and with it a list that stays empty. */
@@ -309,18 +372,21 @@ static int su_setup(void)
 
 	for (size_t i = 0; i < N_UNDONE; i++)
 		values[i] = undone[i].value;
-	su.stations = stations_new(2);
+	su.stations = stations_new(4);
 	su.id = semget(IPC_PRIVATE, N_UNDONE, IPC_CREAT | 0600);
 	if (su.id < 0 || semctl(su.id, 0, SETALL, values) < 0 || !su.stations)
 		return fail_errno("semget");
 	if (pthread_create(&thread, NULL, bystander_run, NULL))
 		return fail_errno("pthread_create");
-	return child_start(undone_run, NULL) < 0 ? fail_errno("fork") : su_verify();
+	if (child_start(undone_run, NULL) < 0)
+		return fail_errno("fork");
+	return pair_setup() == WL_OK ? su_verify() : WL_FAIL;
 }
 
 static void su_teardown(void)
 {
 	semctl(su.id, 0, IPC_RMID);
+	semctl(su.shared, 0, IPC_RMID);
 }
 
 static struct workload_param ipc_params[] = {
