@@ -22,35 +22,70 @@
 
 enum { NOBODY = -1, STACK = 64 << 10, SIG = 44, EXIT_CODE = 7 };
 
-/* Who clones whom; groups by the number of the first in each. */
-static const struct sharer {
+/*
+ * Who clones whom; groups by the number of the first in each. With seed=N all but the first are
+ * made up at random.
+ */
+static struct sharer {
 	const char *name;
 	int forker;
 	int flags;
 	int memory, handlers, files, dirs;
 	int exit_signal;
+	enum { NO_SESSION, EARLY_SESSION, LATE_SESSION } session; /* before or after it clones */
+	bool ends, threaded;
 } sharers[] = {
 	{ "first", NOBODY, 0, 0, 0, 0, 0, SIGCHLD },
 	{ "shares memory", 0, CLONE_VM, 0, 1, 1, 1, SIGCHLD },
 	{ "shares handlers", 0, CLONE_VM | CLONE_SIGHAND, 0, 0, 2, 2, 0 },
-	{ "its child", 1, CLONE_VM, 0, 3, 3, 3, SIGURG },
+	{ "its child", 1, CLONE_VM, 0, 3, 3, 3, SIGURG, .threaded = true },
 	{ "shares all", 2, CLONE_VM | CLONE_SIGHAND | CLONE_FILES | CLONE_FS, 0, 0, 2, 2, SIGCHLD },
 	{ "forked", 1, 0, 5, 5, 5, 5, SIGWINCH },
 	{ "shares with the forked", 5, CLONE_VM | CLONE_SIGHAND, 5, 5, 6, 6, SIGCHLD },
-	{ "leads a session", 0, CLONE_VM | CLONE_FILES, 0, 7, 0, 7, SIGCONT },
+	{ "leads a session", 0, CLONE_VM | CLONE_FILES, 0, 7, 0, 7, SIGCONT, EARLY_SESSION },
 	{ "sibling of the forked", 5, CLONE_VM | CLONE_PARENT, 5, 8, 8, 8, SIGWINCH },
-	{ "ends", 0, 0, NOBODY, NOBODY, NOBODY, NOBODY, SIGCHLD },
-	{ "orphan", 9, CLONE_VM | CLONE_SIGHAND, 10, 10, 10, 10, SIGCHLD },
-	{ "second orphan", 9, CLONE_VM, 10, 11, 11, 11, SIGCHLD },
-	{ "third orphan", 9, CLONE_VM | CLONE_SIGHAND, 10, 10, 12, 12, SIGCHLD },
+	{ "ends", 0, 0, 9, 9, 9, 9, SIGCHLD, EARLY_SESSION, true },
+	{ "orphan", 9, CLONE_VM | CLONE_SIGHAND, 9, 9, 10, 10, SIGCHLD },
+	{ "second orphan", 9, CLONE_VM, 9, 11, 11, 11, SIGCHLD },
+	{ "third orphan", 9, CLONE_VM | CLONE_SIGHAND, 9, 9, 12, 12, SIGCHLD },
 };
 
-enum { N = ARRAY_SIZE(sharers), WITH_THREAD = 3, SESSION = 7, ENDS = 9 };
+enum { N = ARRAY_SIZE(sharers) };
+
+static uint64_t random_state;
+
+static int choose(int below)
+{
+	random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+	return (int)((random_state >> 33) % (uint64_t)below);
+}
+
+/*
+ * Memory that comes from one who ends is kept if those who have it become siblings: so they stay in
+ * the session that they are born into.
+ */
+static void make_up(int i)
+{
+	static const int signals[] = { SIGCHLD, 0, SIGURG, SIGWINCH, SIGCONT };
+	static const int shares[] = { 0, CLONE_VM, CLONE_VM | CLONE_SIGHAND };
+	struct sharer *s = &sharers[i];
+	const struct sharer *by = &sharers[s->forker = choose(i)];
+
+	s->name = "made up";
+	s->flags = shares[choose(3)];
+	s->memory = s->flags ? by->memory : i;
+	s->handlers = s->flags & CLONE_SIGHAND ? by->handlers : i;
+	s->files = s->dirs = i;
+	s->session = by->ends && s->flags ? NO_SESSION : choose(3);
+	s->ends = !s->flags && choose(3) == 0;
+	s->exit_signal = by->ends ? SIGCHLD : signals[choose(5)];
+	s->threaded = false;
+}
 
 /* In memory that all have; counts are in the memory that only some share. */
 struct state {
 	_Atomic uint32_t ready;
-	pid_t pid;
+	pid_t pid, sid;
 	int op;
 	long seen;
 };
@@ -92,8 +127,8 @@ static int do_op(void *arg)
 
 	if (getpid() != s->pid)
 		return fail("pid %d instead of %d", getpid(), s->pid);
-	if (i == SESSION && getsid(0) != getpid())
-		return fail("session %d of process %d", getsid(0), getpid());
+	if (getsid(0) != s->sid)
+		return fail("session %d instead of %d", getsid(0), s->sid);
 	switch (s->op) {
 	case OP_COUNT:
 		vm.count[i]++;
@@ -114,12 +149,12 @@ static int do_op(void *arg)
 
 static int do_nothing(void *arg)
 {
-	return *(pid_t *)arg == getpid() ? WL_OK : fail("a thread of process %d", getpid());
+	return *(const pid_t *)arg == getpid() ? WL_OK : fail("a thread of process %d", getpid());
 }
 
 static int thread_run(void *arg)
 {
-	station_serve(&vm.stations[N], do_nothing, &vm.state[WITH_THREAD].pid);
+	station_serve(&vm.stations[N], do_nothing, arg);
 }
 
 static char *new_stack(void)
@@ -129,13 +164,13 @@ static char *new_stack(void)
 	return p == MAP_FAILED ? NULL : p + STACK;
 }
 
-static int start_thread(void)
+static int start_thread(struct state *s)
 {
 	const int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
 			  CLONE_SYSVSEM;
 	char *stack = new_stack();
 
-	return stack && clone(thread_run, stack, flags, NULL) > 0 ? WL_OK : fail_errno("clone");
+	return stack && clone(thread_run, stack, flags, &s->pid) > 0 ? WL_OK : fail_errno("clone");
 }
 
 static int start_sharers_of(int forker);
@@ -146,13 +181,16 @@ static int sharer_run(void *arg)
 	size_t i = (size_t)(s - vm.state);
 
 	s->pid = getpid();
-	if (i == SESSION || (i == ENDS && param("lead", 1)))
+	if (sharers[i].session == EARLY_SESSION)
 		setsid();
-	if (start_sharers_of((int)i) != WL_OK || (i == WITH_THREAD && start_thread() != WL_OK))
+	if (start_sharers_of((int)i) != WL_OK || (sharers[i].threaded && start_thread(s) != WL_OK))
 		return 1;
+	if (sharers[i].session == LATE_SESSION)
+		setsid();
+	s->sid = getsid(0);
 	s->ready = 1;
 	futex_wake(&s->ready);
-	if (i == ENDS)
+	if (sharers[i].ends)
 		return 0;
 	station_serve(&vm.stations[i], do_op, s);
 }
@@ -241,18 +279,31 @@ static int read_line(const char *path, char *text, size_t size)
 	return n > 0 ? 0 : -1;
 }
 
+/* A field of /proc/PID/stat, from the third on; NULL if there is none. */
+static const char *stat_field(pid_t pid, int field)
+{
+	static char text[1024];
+	char path[32], *at;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	at = read_line(path, text, sizeof(text)) < 0 ? NULL : strrchr(text, ')');
+	for (; at && field > 2; field--)
+		at = strchr(at + 1, ' ');
+	return at ? at + 1 : NULL;
+}
+
+static char proc_state(pid_t pid)
+{
+	const char *s = stat_field(pid, 3);
+
+	return s ? *s : '?';
+}
+
 static int check_exit_signal(size_t i)
 {
-	char path[32], text[1024], *at;
-	int field, got;
+	const char *s = stat_field(vm.state[i].pid, 38);
+	int got = s ? atoi(s) : -1;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", vm.state[i].pid);
-	if (read_line(path, text, sizeof(text)) < 0 || !(at = strrchr(text, ')')))
-		return fail("'%s' cannot be read", path);
-	/* after the name: number 38 */
-	for (field = 2; at && field < 38; field++)
-		at = strchr(at + 1, ' ');
-	got = at ? atoi(at) : -1;
 	if (strict() && got != sharers[i].exit_signal)
 		return fail("'%s' will end with signal %d instead of %d", sharers[i].name, got,
 			    sharers[i].exit_signal);
@@ -273,16 +324,16 @@ static int check_ended(void)
 static int vm_verify(void)
 {
 	for (size_t i = 1; i < N; i++)
-		if (i != ENDS && check_exit_signal(i) != WL_OK)
+		if (!sharers[i].ends && check_exit_signal(i) != WL_OK)
 			return WL_FAIL;
 	if (check_ended() != WL_OK)
 		return WL_FAIL;
 	for (size_t i = 0; i < N; i++)
 		for (size_t k = 0; k < i; k++)
-			if (i != ENDS && k != ENDS &&
+			if (!sharers[i].ends && !sharers[k].ends &&
 			    (compare_pair(i, k) != WL_OK || (k && see(i, k) != WL_OK)))
 				return WL_FAIL;
-	return station_ask(&vm.stations[N], "thread");
+	return param("seed", 0) ? WL_OK : station_ask(&vm.stations[N], "thread");
 }
 
 static int end_run(void *arg)
@@ -298,8 +349,31 @@ static bool has_ended(void *arg)
 	return ended;
 }
 
+static bool is_over(void *arg)
+{
+	return proc_state(*(pid_t *)arg) == 'Z';
+}
+
+/* Its children are those of the first process then. What is its own child is waited for. */
+static int let_end(size_t i)
+{
+	if (!wait_until(is_over, &vm.state[i].pid, 10000))
+		return fail("'%s' does not end", sharers[i].name);
+	if (sharers[i].forker == 0) {
+		waitpid(vm.state[i].pid, NULL, __WALL);
+		vm.state[i].pid = 0;
+	}
+	return WL_OK;
+}
+
 static int vm_setup(void)
 {
+	random_state = (uint64_t)param("seed", 0);
+	for (int i = 1; i < N && param("seed", 0); i++)
+		make_up(i);
+	for (size_t i = 1; i < N && !param("lead", 1); i++)
+		if (sharers[i].ends)
+			sharers[i].session = NO_SESSION;
 	vm.stations = stations_new(N + 1 + N * sizeof(*vm.state) / sizeof(struct station) + 1);
 	if (!vm.stations)
 		return fail_errno("mmap");
@@ -312,9 +386,9 @@ static int vm_setup(void)
 		return fail_errno("becoming a subreaper");
 	if (start_sharers_of(0) != WL_OK)
 		return WL_FAIL;
-	while (waitpid(vm.state[ENDS].pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	vm.state[ENDS].pid = 0;
+	for (size_t i = 1; i < N; i++)
+		if (sharers[i].ends && let_end(i) != WL_OK)
+			return WL_FAIL;
 	return vm_verify();
 }
 
@@ -324,8 +398,7 @@ static void vm_teardown(void)
 		if (vm.state && vm.state[i].pid)
 			kill(vm.state[i].pid, SIGKILL);
 	for (size_t i = N; i-- > 1;)
-		if ((sharers[i].forker == 0 || sharers[i].forker == ENDS) && vm.state &&
-		    vm.state[i].pid)
+		if (vm.state && vm.state[i].pid)
 			waitpid(vm.state[i].pid, NULL, __WALL);
 }
 
@@ -413,6 +486,7 @@ static struct workload_param odd_params[] = {
 
 static struct workload_param vm_params[] = {
 	{ "lead", 1, "0: orphans are not of a session whose leader is dead" },
+	{ "seed", 0, "another number: a family at random" },
 	{ 0 },
 };
 
