@@ -28,5 +28,20 @@ int tracee_wait_limited(struct tracee *t, struct err *err);
 /* Stops a thread that runs, wherever it is. TRACEE_IS_GONE, or negative: it does not stop. */
 int tracee_interrupt(struct tracee *t, struct err *err);
 
+/* ---- threads that wait in vfork(2) (vfork.c) ---- */
+
+struct vfork_children {
+	VEC(pid_t) pids;
+};
+
+/* True if it waits for the child of a vfork. */
+bool vfork_waits(pid_t tid);
+
+/* Lets children that this thread waits for, and that we hold, go on. To be called repeatedly. */
+void vfork_let_run(const struct tracee *t, struct vfork_children *ret);
+
+/* Asks them to stop again, as they were asked before; whoever seized them waits for that. */
+void vfork_stop_again(struct vfork_children *c);
+
 /* True if a stopped thread is inside a borrowed call whose engine has died. */
 bool tracee_in_borrowed_call(const struct tracee *t);

@@ -70,37 +70,6 @@ int tracee_wait(struct tracee *t, struct stop *ret, struct err *err)
 	return 0;
 }
 
-/* The call that a sleeping thread is in: its number and first argument. */
-static int call_of(pid_t tid, long *ret_nr, uint64_t *ret_arg)
-{
-	cleanup_buf struct buf b = BUF_INIT;
-	char path[48];
-	int r;
-
-	snprintf(path, sizeof(path), "/proc/%d/syscall", tid);
-	r = io_read_file(AT_FDCWD, path, &b);
-	if (r < 0)
-		return r;
-	return b.len && sscanf(b.data, "%ld 0x%lx", ret_nr, ret_arg) == 2 ? 0 : -EINVAL;
-}
-
-/* The parent of a vfork(2) sleeps until its child has another memory; it cannot be stopped then. */
-static bool in_vfork(pid_t tid)
-{
-	uint64_t flags = 0;
-	long nr;
-
-	if (call_of(tid, &nr, &flags) < 0)
-		return false;
-#ifdef SYS_vfork
-	if (nr == SYS_vfork)
-		return true;
-#endif
-	if (nr == SYS_clone3 && tracee_read(tid, flags, &flags, sizeof(flags)) < 0)
-		return false;
-	return (nr == SYS_clone || nr == SYS_clone3) && flags & CLONE_VFORK;
-}
-
 static bool in_deep_sleep(pid_t tid)
 {
 	struct proc_stat st;
@@ -110,7 +79,7 @@ static bool in_deep_sleep(pid_t tid)
 
 static int does_not_stop(const struct tracee *t, struct err *err)
 {
-	if (in_vfork(t->tid)) {
+	if (vfork_waits(t->tid)) {
 		err_refuse(err,
 			   "thread %d waits in vfork until its child executes a program or ends, "
 			   "which cannot be kept; nothing was touched",
@@ -129,7 +98,7 @@ static int does_not_stop(const struct tracee *t, struct err *err)
  * An uninterruptible sleep holds our stop back. Most threads stop within microseconds, so the first
  * looks come without a pause.
  */
-int tracee_wait_limited(struct tracee *t, struct err *err)
+static int wait_limited(struct tracee *t, struct vfork_children *others, struct err *err)
 {
 	struct timespec pause = { 0, 100 * 1000 };
 	unsigned int waited_us = 0, looks = 0;
@@ -145,6 +114,8 @@ int tracee_wait_limited(struct tracee *t, struct err *err)
 			sched_yield();
 			continue;
 		}
+		if (looks % 10 == 0 && in_deep_sleep(t->tid))
+			vfork_let_run(t, others);
 		nanosleep(&pause, NULL);
 		waited_us += 150;
 		if (waited_us / 1000 < t->stop_within_ms)
@@ -152,6 +123,15 @@ int tracee_wait_limited(struct tracee *t, struct err *err)
 		return does_not_stop(t, err);
 	}
 	return 0;
+}
+
+int tracee_wait_limited(struct tracee *t, struct err *err)
+{
+	struct vfork_children others = { 0 };
+	int r = wait_limited(t, &others, err);
+
+	vfork_stop_again(&others);
+	return r;
 }
 
 /*

@@ -46,8 +46,11 @@ class Freezer:
 
     def take(self, pid):
         for p in tree_of(pid):
-            with open(self.file('cgroup.procs'), 'w', encoding='ascii') as f:
-                f.write(str(p))
+            try:
+                with open(self.file('cgroup.procs'), 'w', encoding='ascii') as f:
+                    f.write(str(p))
+            except ProcessLookupError:
+                pass  # it has ended
 
     def state(self):
         v1 = os.path.exists(self.file('freezer.state'))

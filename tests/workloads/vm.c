@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/workloads/groups.h"
@@ -404,11 +405,12 @@ static void vm_teardown(void)
 
 /* ---- odd-vm: what cannot be had again ---- */
 
-enum { ODD_VFORK, ODD_EXEC };
+enum { ODD_VFORK, ODD_EXEC, ODD_AGAIN };
 
 static struct {
 	_Atomic uint32_t ready;
 	pid_t first, second;
+	_Atomic long rounds;
 } * odd;
 
 static int odd_wait(void *arg)
@@ -439,6 +441,29 @@ static int odd_vfork(void *arg)
 	_exit(1);
 }
 
+static int odd_moment(void *arg)
+{
+	const struct timespec moment = { 0, 5000000 };
+
+	nanosleep(&moment, NULL);
+	return 0;
+}
+
+/* Nearly always there is a vfork in progress, and never for long. */
+static int odd_again(void *arg)
+{
+	char *stack = new_stack();
+
+	for (odd->ready = 1; odd->ready; odd->rounds++)
+		waitpid(clone(odd_moment, stack, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL), NULL, 0);
+	return 0;
+}
+
+static bool odd_goes_on(void *arg)
+{
+	return odd->rounds > *(long *)arg + 2;
+}
+
 static bool odd_is_ready(void *arg)
 {
 	char path[32], text[16] = "";
@@ -452,6 +477,10 @@ static bool odd_is_ready(void *arg)
 
 static int odd_verify(void)
 {
+	long rounds = odd->rounds;
+
+	if (param("what", ODD_VFORK) == ODD_AGAIN)
+		return wait_until(odd_goes_on, &rounds, 10000) ? WL_OK : fail("no vfork any more");
 	if (kill(odd->first, 0) < 0 || kill(odd->second, 0) < 0)
 		return fail("a process has ended");
 	return WL_OK;
@@ -459,13 +488,16 @@ static int odd_verify(void)
 
 static int odd_setup(void)
 {
+	int (*const runs[])(void *arg) = { odd_vfork, odd_exec, odd_again };
 	long what = param("what", ODD_VFORK);
 
+	if (what < 0 || what > ODD_AGAIN)
+		return fail("what=%ld is not known", what);
 	odd = (void *)stations_new(1);
 	if (!odd)
 		return fail_errno("mmap");
-	odd->first = clone(what == ODD_EXEC ? odd_exec : odd_vfork, new_stack(),
-			   (what == ODD_EXEC ? CLONE_VM : 0) | SIGCHLD, NULL);
+	odd->first =
+		clone(runs[what], new_stack(), (what == ODD_EXEC ? CLONE_VM : 0) | SIGCHLD, NULL);
 	if (odd->first < 0 || !wait_until(odd_is_ready, NULL, 10000))
 		return fail_errno("clone");
 	return odd_verify();
@@ -473,14 +505,16 @@ static int odd_setup(void)
 
 static void odd_teardown(void)
 {
-	kill(odd->second, SIGKILL);
+	if (odd->second)
+		kill(odd->second, SIGKILL);
 	kill(odd->first, SIGKILL);
 	waitpid(odd->first, NULL, 0);
 }
 
 static struct workload_param odd_params[] = {
 	{ "what", 0,
-	  "0: a vfork in progress; 1: memory is shared past a process that has its own" },
+	  "0: a vfork in progress; 1: memory is shared past a process that has its own; 2: one "
+	  "vfork after the other" },
 	{ 0 },
 };
 
