@@ -33,10 +33,11 @@ static size_t padded(size_t n)
 	return (n * sizeof(uint16_t) + PAD - 1) / PAD * PAD;
 }
 
-/* One set: desc, count, padded values. */
+/* One set: desc, count, the time of the last operation, padded values. */
 static int look_one(int id, const struct semid_ds *ds, struct buf *ret, struct err *err)
 {
 	uint32_t n = (uint32_t)ds->sem_nsems;
+	int64_t last = ds->sem_otime;
 	cleanup_free unsigned short *values = calloc(1, padded(n));
 	struct ipc_desc desc;
 	union semun arg = { .array = values };
@@ -47,7 +48,7 @@ static int look_one(int id, const struct semid_ds *ds, struct buf *ret, struct e
 		return err_sys(err, -errno, "reading semaphore set %d", id);
 	ipc_desc_from_perm(id, &ds->sem_perm, &desc);
 	if (buf_append(ret, &desc, sizeof(desc)) < 0 || buf_append(ret, &n, sizeof(n)) < 0 ||
-	    buf_append(ret, values, padded(n)) < 0)
+	    buf_append(ret, &last, sizeof(last)) < 0 || buf_append(ret, values, padded(n)) < 0)
 		return err_nomem(err);
 	return 0;
 }
@@ -88,8 +89,11 @@ static int note_sets(struct dump *d, const char *p, const char *end, struct ns_s
 		if (!set)
 			return -ENOMEM;
 		memcpy(&desc, p, sizeof(desc));
-		memcpy(&set->n, p + sizeof(desc), sizeof(set->n));
-		p += sizeof(desc) + sizeof(set->n);
+		p += sizeof(desc);
+		memcpy(&set->n, p, sizeof(set->n));
+		p += sizeof(set->n);
+		memcpy(&set->last, p, sizeof(set->last));
+		p += sizeof(set->last);
 		set->id = desc.id;
 		set->values = arena_dup(&d->arena, p, padded(set->n));
 		if (!set->values)
@@ -132,7 +136,7 @@ static int add(struct image *img, const char **p, struct err *err)
 	memcpy(&head, *p, sizeof(head));
 	*p += sizeof(head);
 	memcpy(&e.nsems, *p, sizeof(e.nsems));
-	*p += sizeof(e.nsems);
+	*p += sizeof(e.nsems) + sizeof(int64_t);
 	ipc_desc_fill(&head, &desc);
 	e.desc = &desc;
 	if (image_add(img, &e.base) < 0 || image_add_raw(img, *p, padded(e.nsems)) < 0)

@@ -56,6 +56,7 @@ int ns_inside_gid(const struct dump *d, uint32_t gid, uint32_t *ret);
 struct ns_sem_set {
 	int id;
 	uint32_t n;
+	int64_t last; /* operation: seconds of the clock; 0: none */
 	const uint16_t *values;
 };
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/sem.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
@@ -147,8 +148,57 @@ static int search_all(struct dump_thread *th, struct searches *all, struct err *
 	return r;
 }
 
+/* By the clock, and some time before. */
+static int64_t time_of_birth(const struct dump_task *task)
+{
+	const struct proc_stat *st = task->dead_leader ? &task->leader_stat
+						       : &task->threads.v[0]->stat;
+	const int64_t slack = 60;
+	struct timespec up;
+
+	clock_gettime(CLOCK_BOOTTIME, &up);
+	return time(NULL) - slack - (up.tv_sec - (int64_t)st->starttime / sysconf(_SC_CLK_TCK));
+}
+
+/*
+ * Every process with threads has a list, mostly without any operation. On the host there are sets
+ * of others; of these it cannot have used what nobody has used since it is there.
+ */
+static bool may_have_used(const struct dump *d, const struct dump_thread *th,
+			  const struct ns_sem_set *set)
+{
+	if (d->root_ns.id[NS_IPC] == d->host_ns.id[NS_IPC] && th->task->threads.n > 1 &&
+	    set->last < time_of_birth(th->task))
+		return false;
+	return set->last != 0;
+}
+
+/*
+ * The kernel walks along all sets that a task has named with SEM_UNDO, for each that it names. On a
+ * host with very many sets a process with threads is not asked.
+ */
+enum { FOREIGN_MAX = 1024 };
+
+static bool are_too_many(struct dump *d, const struct dump_thread *th)
+{
+	const struct ns_sem_set *set;
+	uint64_t n = 0;
+
+	vec_foreach (set, &d->undo->sems.sets)
+		n += may_have_used(d, th, set) ? set->n : 0;
+	if (n <= FOREIGN_MAX || d->root_ns.id[NS_IPC] != d->host_ns.id[NS_IPC] ||
+	    th->task->threads.n == 1)
+		return false;
+	log_warn(d->log,
+		 "%s may have used semaphores of the host with SEM_UNDO; there are %lu, so it is "
+		 "not asked",
+		 dump_task_name(d, th->task), (unsigned long)n);
+	return true;
+}
+
 /* The sets are looked at when the first task turns out to have a list. */
-static int list_all(struct dump *d, struct searches *all, struct err *err)
+static int list_all(struct dump *d, const struct dump_thread *th, struct searches *all,
+		    struct err *err)
 {
 	const struct ns_sem_set *set;
 	uint32_t i;
@@ -159,8 +209,10 @@ static int list_all(struct dump *d, struct searches *all, struct err *err)
 	if (!d->undo->looked)
 		r = ns_sems_look(d, &d->undo->sems, err);
 	d->undo->looked = true;
+	if (r < 0 || are_too_many(d, th))
+		return r;
 	vec_foreach (set, &d->undo->sems.sets) {
-		for (i = 0; r == 0 && i < set->n; i++) {
+		for (i = 0; r == 0 && i < set->n && may_have_used(d, th, set); i++) {
 			struct search *s = vec_add(&all->list);
 
 			if (!s)
@@ -259,7 +311,7 @@ static bool may_ask(const struct dump_thread *th)
 static int capture_thread(struct dump *d, struct dump_thread *th, struct err *err)
 {
 	struct searches all = { 0 };
-	int r = list_all(d, &all, err);
+	int r = list_all(d, th, &all, err);
 
 	if (r == 0 && all.list.n && !may_ask(th)) {
 		all.barred = true;
