@@ -38,3 +38,19 @@ bool proc_has_ended(pid_t pid)
 
 	return proc_stat_read(pid, &st) < 0 || st.state == 'Z' || st.state == 'X';
 }
+
+int proc_stat_read_at(int dir, const char *path, struct proc_stat *ret)
+{
+	cleanup_buf struct buf b = BUF_INIT;
+	int r = io_read_file(dir, path, &b);
+
+	return r < 0 ? r : proc_stat_parse(b.data, b.len, ret);
+}
+
+int proc_status_read_at(int dir, const char *path, struct proc_status *ret)
+{
+	cleanup_buf struct buf b = BUF_INIT;
+	int r = io_read_file(dir, path, &b);
+
+	return r < 0 ? r : proc_status_parse(b.data, b.len, ret);
+}

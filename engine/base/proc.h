@@ -18,3 +18,8 @@ int proc_open_pidfd(pid_t tid, bool thread);
 
 /* It is a zombie, or gone. */
 bool proc_has_ended(pid_t pid);
+
+/* stat or status at a path below a directory, such as "task/7/stat" below /proc/PID. 0 or -errno.
+ */
+int proc_stat_read_at(int dir, const char *path, struct proc_stat *ret);
+int proc_status_read_at(int dir, const char *path, struct proc_status *ret);
