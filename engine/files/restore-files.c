@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -450,12 +451,41 @@ static int create_all(struct restore *r, struct err *err)
 	}
 }
 
+/*
+ * Kinds may make any number of files before the first gets into its place, and the kernel gives
+ * each the lowest free number. So that none of them lies where another is going to be put, all
+ * places that are still free are taken until then.
+ */
+static int hold_places(struct restore *r, struct err *err)
+{
+	cleanup_fd int holder = eventfd(0, EFD_CLOEXEC);
+	int at = r->fd_base;
+
+	if (holder < 0)
+		return err_sys(err, -errno, "making a descriptor that holds places");
+	while (at < r->fd_next) {
+		int fd = fcntl(holder, F_DUPFD_CLOEXEC, at);
+
+		if (fd < 0) {
+			err_sys(err, -errno, "holding descriptors %d to %d", at, r->fd_next - 1);
+			err_hint(err, "raise the limit of open files (ulimit -n)");
+			return err->code;
+		}
+		if (fd >= r->fd_next)
+			close(fd);
+		at = fd + 1;
+	}
+	return 0;
+}
+
 int restore_files_create(struct restore *r, struct err *err)
 {
 	struct restore_files *f = r->files;
 	struct mapping *m;
-	int n = ghost_make_all(r, err);
+	int n = hold_places(r, err);
 
+	if (n == 0)
+		n = ghost_make_all(r, err);
 	if (n == 0)
 		n = create_all(r, err);
 	vec_foreach (m, &f->mappings)
