@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -134,7 +135,10 @@ struct worker {
 	struct filling *f;
 	uint8_t *buffer;
 	const struct restore_task *task; /* whose page file is open, or NULL */
-	int fd, cached;			 /* cached: -1 if fd is not past the page cache */
+	int fd;
+	int cached;   /* the file through the page cache, if fd is past it; else -1 */
+	uint8_t *map; /* of that, to ask what is there */
+	size_t map_len;
 };
 
 static void close_files(struct worker *w)
@@ -143,31 +147,55 @@ static void close_files(struct worker *w)
 		return;
 	page_file_done(w->task->pages, w->fd);
 	page_file_done(w->task->pages, w->cached);
+	if (w->map)
+		munmap(w->map, w->map_len);
+	w->map = NULL;
 	w->task = NULL;
+}
+
+/* A file that is not all in the page cache may be there in parts. */
+static int open_cached(struct worker *w, const struct page_map *m, struct err *err)
+{
+	const struct page_run *last = &m->runs.v[m->runs.n - 1];
+
+	w->cached = page_file_open(w->f->r, m, false, err);
+	if (w->cached < 0)
+		return w->cached;
+	w->map_len = last->offset + last->n_pages * IMAGE_PAGE_SIZE;
+	w->map = mmap(NULL, w->map_len, PROT_READ, MAP_SHARED, w->cached, 0);
+	if (w->map == MAP_FAILED)
+		w->map = NULL;
+	return 0;
 }
 
 static int open_for(struct worker *w, const struct restore_task *task, struct err *err)
 {
+	const struct page_map *m = task->pages;
+
 	if (w->task == task)
 		return 0;
 	close_files(w);
 	w->cached = -EBADF;
-	w->fd = page_file_open(w->f->r, task->pages, true, err);
-	if (w->fd >= 0 && task->pages->direct)
-		w->cached = page_file_open(w->f->r, task->pages, false, err);
+	w->fd = page_file_open(w->f->r, m, true, err);
 	w->task = task;
-	return w->fd < 0 ? w->fd : task->pages->direct && w->cached < 0 ? w->cached : 0;
+	if (w->fd < 0)
+		return w->fd;
+	return m->direct && m->runs.n ? open_cached(w, m, err) : 0;
 }
 
-/* A part of a file that is mostly on the disk may be in the page cache all the same. */
+/* A read that must not wait (RWF_NOWAIT) would tell it as well, and begin to read ahead. */
+static bool is_in_cache(const struct worker *w, const struct piece *p)
+{
+	unsigned char there[DISK_PIECE / IMAGE_PAGE_SIZE];
+
+	return w->map && mincore(w->map + p->offset, p->bytes, there) == 0 &&
+	       !memchr(there, 0, p->bytes / IMAGE_PAGE_SIZE);
+}
+
 static int read_piece(const struct worker *w, const struct piece *p)
 {
-	struct iovec to = { w->buffer, p->bytes };
-
-	if (w->cached >= 0 &&
-	    preadv2(w->cached, &to, 1, (off_t)p->offset, RWF_NOWAIT) == (ssize_t)p->bytes)
-		return 0;
-	return io_pread_all(w->fd, w->buffer, p->bytes, (off_t)p->offset);
+	return io_pread_all(is_in_cache(w, p) ? w->cached : w->fd, w->buffer, p->bytes,
+			    (off_t)p->offset);
 }
 
 static int put_piece(struct worker *w, const struct piece *p, struct err *err)

@@ -24,17 +24,18 @@ enum { AHEAD = 64 << 20 };
 
 /*
  * The cache is slow when it gets its memory from a hypervisor, page by page: then the disk is
- * faster. Processor time for a full buffer, and how many of these may take longer.
+ * faster. So it is given parts, and when one of them takes too much processor time, the rest of the
+ * buffer and the next ones go past it; then it is tried again.
  */
-enum { SLOW_COPY_NS = PAGE_IO_BUFFER, SLOW_COPIES = 2 };
+enum { PART = 256 << 10, SLOW_PART_NS = 100000, PAUSE = 7 };
 
 struct page_file {
 	struct page_file *next;
 	int dirfd;
 	char name[40];
 	int fd;			 /* -1: not made yet */
+	int direct_fd;		 /* past the page cache; -1: not opened */
 	bool opening;		 /* by a writer */
-	bool direct;		 /* its writes go past the page cache */
 	bool ended;		 /* nothing more comes */
 	uint64_t size, reserved; /* what was handed over; the end of reserved space */
 	unsigned int pending;	 /* buffers that are not written yet */
@@ -58,8 +59,9 @@ struct page_io {
 	bool ending, began;
 	uint64_t serial;     /* of the last buffer */
 	uint64_t cache_left; /* bytes that may still go to the page cache */
-	unsigned int slow_copies;
-	struct err err; /* the first that failed; code 0: none */
+	unsigned int pause;  /* how many buffers go past it before it is tried again */
+	bool no_direct;	     /* the file system refuses it */
+	struct err err;	     /* the first that failed; code 0: none */
 };
 
 /*
@@ -102,6 +104,8 @@ static void forget(struct page_io *io, struct page_file *file)
 		}
 	if (file->fd >= 0)
 		close(file->fd);
+	if (file->direct_fd >= 0)
+		close(file->direct_fd);
 	free(file);
 }
 
@@ -138,46 +142,57 @@ static int make(struct page_file *f, struct err *err)
 	return f->fd < 0 ? err_sys(err, -errno, "creating image '%s'", f->name) : 0;
 }
 
-static void set_direct(int fd, bool on)
+enum { WRITE_REFUSED = 1 };
+
+static int write_all(const struct buffer *b, int fd, size_t from, size_t to, struct err *err)
 {
-	int flags = fcntl(fd, F_GETFL);
+	while (from < to) {
+		ssize_t n = pwrite(fd, b->data + from, to - from, (off_t)(b->offset + from));
+		int code = n < 0 ? -errno : -EIO;
 
-	if (flags >= 0)
-		fcntl(fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT);
-}
-
-static int write_out(const struct buffer *b, bool direct, struct err *err)
-{
-	size_t done = 0;
-
-	while (done < b->len) {
-		ssize_t n = pwrite(b->file->fd, b->data + done, b->len - done,
-				   (off_t)(b->offset + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		/* some file systems accept O_DIRECT and refuse it at write */
-		if (n < 0 && errno == EINVAL && direct) {
-			set_direct(b->file->fd, false);
-			direct = false;
-			continue;
-		}
-		if (n <= 0) {
-			int code = n < 0 ? -errno : -EIO;
-
+		if (n > 0)
+			from += (size_t)n;
+		else if (code == -EINVAL && fd == b->file->direct_fd)
+			return WRITE_REFUSED;
+		else if (code != -EINTR) {
 			err_sys(err, code, "writing '%s'", b->file->name);
 			if (code == -ENOSPC)
 				err_hint(err, "free space on the file system of the image "
 					      "directory");
 			return code;
 		}
-		done += (size_t)n;
+	}
+	return 0;
+}
+
+static uint64_t own_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Through the cache, as long as it is quick; *ret_done: how far that is. */
+static int write_cached(const struct buffer *b, bool may_stop, size_t *ret_done, struct err *err)
+{
+	size_t at = 0;
+	int r = 0;
+
+	while (at < b->len && r == 0) {
+		size_t end = b->len - at > PART ? at + PART : b->len;
+		uint64_t began = own_cpu_ns();
+
+		r = write_all(b, b->file->fd, at, end, err);
+		at = end;
+		if (may_stop && own_cpu_ns() - began > SLOW_PART_NS)
+			break;
 	}
 	/* small files are written together, by the commit */
-	if (!direct && b->len == PAGE_IO_BUFFER)
-		sync_file_range(b->file->fd, (off_t)b->offset, (off_t)b->len,
-				SYNC_FILE_RANGE_WRITE);
-	return 0;
+	if (r == 0 && b->len == PAGE_IO_BUFFER)
+		sync_file_range(b->file->fd, (off_t)b->offset, (off_t)at, SYNC_FILE_RANGE_WRITE);
+	*ret_done = at;
+	return r;
 }
 
 static int close_file(struct page_file *f, struct err *err)
@@ -233,36 +248,56 @@ static void reserve(struct page_io *io, const struct buffer *b)
 		f->reserved = b->offset + AHEAD;
 }
 
-static uint64_t own_cpu_ns(void)
+/* Whether a buffer of that size may go to the cache. */
+static bool take_cache(struct page_io *io, size_t len)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-static void note_cost(struct page_io *io, const struct buffer *b, uint64_t ns)
-{
-	if (b->len == PAGE_IO_BUFFER && ns > SLOW_COPY_NS && ++io->slow_copies == SLOW_COPIES)
-		io->cache_left = 0;
-}
-
-static void choose_cache(struct page_io *io, struct page_file *f, size_t len)
-{
-	if (io->cache_left >= len) {
-		io->cache_left -= len;
-	} else if (!f->direct) {
-		set_direct(f->fd, true);
-		f->direct = true;
+	if (io->pause) {
+		io->pause--;
+		return false;
 	}
+	if (io->cache_left < len)
+		return false;
+	io->cache_left -= len;
+	return true;
+}
+
+static bool can_go_past(struct page_io *io, struct page_file *f)
+{
+	if (f->direct_fd < 0 && !io->no_direct)
+		f->direct_fd = openat(f->dirfd, f->name, O_WRONLY | O_CLOEXEC | O_DIRECT);
+	io->no_direct |= f->direct_fd < 0;
+	return !io->no_direct;
+}
+
+/* Gives the lock back meanwhile. */
+static int write_buffer(struct page_io *io, const struct buffer *b, struct err *err)
+{
+	bool cached = take_cache(io, b->len), full = b->len == PAGE_IO_BUFFER;
+	bool direct = (full || !cached) && can_go_past(io, b->file), refused;
+	size_t done = 0;
+	int r = 0;
+
+	pthread_mutex_unlock(&io->lock);
+	if (cached)
+		r = write_cached(b, direct, &done, err);
+	if (r == 0 && done < b->len && direct)
+		r = write_all(b, b->file->direct_fd, done, b->len, err);
+	/* some file systems accept O_DIRECT at open and refuse it at write */
+	refused = r == WRITE_REFUSED;
+	if (refused || (!direct && r == 0))
+		r = write_all(b, b->file->fd, done, b->len, err);
+	pthread_mutex_lock(&io->lock);
+	io->no_direct |= refused;
+	if (cached && done < b->len)
+		io->pause = PAUSE;
+	return r;
 }
 
 static void do_one(struct page_io *io, struct buffer *b)
 {
 	struct page_file *f = b->file;
 	struct err err = ERR_INIT;
-	bool made = f->fd >= 0, direct;
-	uint64_t began;
+	bool made = f->fd >= 0;
 	int r = 0;
 
 	b->state = BEING_WRITTEN;
@@ -276,14 +311,7 @@ static void do_one(struct page_io *io, struct buffer *b)
 		f->opening = false;
 		if (r == 0) {
 			reserve(io, b);
-			choose_cache(io, f, b->len);
-			direct = f->direct;
-			pthread_mutex_unlock(&io->lock);
-			began = own_cpu_ns();
-			r = write_out(b, direct, &err);
-			pthread_mutex_lock(&io->lock);
-			if (!direct)
-				note_cost(io, b, own_cpu_ns() - began);
+			r = write_buffer(io, b, &err);
 		}
 	}
 	if (r < 0)
@@ -391,7 +419,7 @@ struct page_file *page_io_add_file(struct page_io *io, int dirfd, const char *na
 	if (!f)
 		return NULL;
 	f->dirfd = dirfd;
-	f->fd = -EBADF;
+	f->fd = f->direct_fd = -EBADF;
 	snprintf(f->name, sizeof(f->name), "%s", name);
 	pthread_mutex_lock(&io->lock);
 	f->next = io->files;
@@ -417,7 +445,7 @@ int page_io_write(struct page_io *io, struct page_file *file, uint8_t *data, siz
 	/* a first buffer that is not full may be all there is, and not worth a thread */
 	if (!io->n_writers && (io->began || len == PAGE_IO_BUFFER))
 		start_writer(io);
-	else if (io->n_writers == 1 && file->direct)
+	else if (io->n_writers == 1 && file->direct_fd >= 0)
 		start_writer(io);
 	io->began = true;
 	if (!io->n_writers)
