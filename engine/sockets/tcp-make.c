@@ -224,7 +224,11 @@ static int set_windows(int sk, uint32_t state, const TcpStreamEntry *e, struct e
 	return 0;
 }
 
-/* While a queue is chosen, the kernel takes the FIN as sent already. */
+/*
+ * While a queue is chosen, the kernel takes the FIN as sent already. Else it sends it; if the
+ * packet filter does not let it out, it counts as not sent, and no acknowledgement would be
+ * believed.
+ */
 static int put_fin(int sk, bool sent, struct err *err)
 {
 	int r = sent ? tcp_choose_queue(sk, SEND_QUEUE, err) : 0;
@@ -252,9 +256,10 @@ static int put_fins(const struct isk *s, struct err *err)
 	if (r == 0 && TCP_IN(k->state, TCP_FIN_RECEIVED))
 		r = tcp_fake_packet(&flow, in, una, window, true, err);
 	if (r == 0 && TCP_IN(k->state, TCP_FIN_SENT_SECOND))
-		r = put_fin(s->fd, false, err);
+		r = put_fin(s->fd, acked, err);
 	if (r == 0 && acked)
-		r = tcp_fake_packet(&flow, in, una + 1, window, false, err);
+		/* behind the peer's end, or it would be one that the kernel has seen already */
+		r = tcp_fake_packet(&flow, e->inq_seq, una + 1, window, false, err);
 	return r;
 }
 
