@@ -26,6 +26,7 @@
 struct dump;
 struct dump_task;
 struct restore;
+struct restore_task;
 struct FileEntry;
 struct FownEntry;
 
@@ -63,8 +64,12 @@ struct file_obj {
 	uint32_t id;
 	const struct file_kind *kind;
 	struct FileEntry *entry;
-	void *state;	/* the kind's own, from load() */
-	int fd;		/* -1 until created */
+	void *state; /* the kind's own, from load() */
+	int fd;	     /* -1 until created */
+	/* from link() on: the first task in the order of the tree that has a descriptor of it, and
+	 * the lowest that it has; NULL: nobody */
+	const struct restore_task *owner;
+	int owner_fd;
 	int place;	/* number that it gets in builders, 0: none */
 	bool creating;	/* to find cycles */
 	bool needed;	/* somebody uses it */
@@ -227,6 +232,12 @@ void files_reach(struct restore *r, struct file_obj *obj);
 
 /* For finish(): a new descriptor of the file, in whichever builder; close-on-exec. Or -errno. */
 int files_borrow(struct restore *r, const struct file_obj *obj);
+
+/*
+ * For a kind that makes several files at once: moves one that create() will give out to its number
+ * above those of the tasks. That, or -errno.
+ */
+int files_put_in_place(const struct file_obj *obj, int fd, struct err *err);
 
 /* Restore: makes sure that obj has been created (root builder); fails on a cycle. */
 int files_need(struct restore *r, struct file_obj *obj, struct err *err);

@@ -331,12 +331,29 @@ static int spread_needs(struct restore *r, struct err *err)
 	return 0;
 }
 
+static void find_owners(struct restore *r)
+{
+	struct restore_task *t;
+	struct restore_fd *fd;
+	size_t i;
+
+	for (i = 0; (t = restore_holder(r, i)); i++)
+		vec_foreach (fd, &t->fds)
+			if (!fd->obj->owner) {
+				fd->obj->owner = t;
+				fd->obj->owner_fd = fd->fd;
+			}
+}
+
 int restore_files_link(struct restore *r, struct err *err)
 {
 	struct restore_files *f = r->files;
 	struct mapping *m;
 	size_t i;
-	int n = spread_needs(r, err);
+	int n;
+
+	find_owners(r);
+	n = spread_needs(r, err);
 
 	if (n < 0)
 		return n;
@@ -365,10 +382,17 @@ static bool is_late(const struct file_obj *obj)
 
 static int move_to(int fd, int place, struct err *err)
 {
+	if (fd == place)
+		return fd;
 	if (dup3(fd, place, O_CLOEXEC) < 0)
 		return err_sys(err, -errno, "moving a file to descriptor %d", place);
 	close(fd);
 	return place;
+}
+
+int files_put_in_place(const struct file_obj *obj, int fd, struct err *err)
+{
+	return obj->place > 0 ? move_to(fd, obj->place, err) : fd;
 }
 
 int files_need(struct restore *r, struct file_obj *obj, struct err *err)
@@ -384,7 +408,7 @@ int files_need(struct restore *r, struct file_obj *obj, struct err *err)
 	obj->creating = false;
 	if (fd < 0)
 		return err_wrap(err, fd, "making file %u (%s)", obj->id, obj->kind->name);
-	obj->fd = obj->place > 0 ? move_to(fd, obj->place, err) : fd;
+	obj->fd = files_put_in_place(obj, fd, err);
 	return obj->fd < 0 ? obj->fd : 0;
 }
 
@@ -542,22 +566,6 @@ static int close_gap(int from, int to, struct err *err)
 	return 0;
 }
 
-/* The first task in the order of the tree that has a description does what must be done by an
- * owner. */
-static bool is_first_owner(const struct restore *r, const struct restore_task *task,
-			   const struct restore_fd *fd)
-{
-	const struct restore_task *t;
-	const struct restore_fd *f;
-	size_t i;
-
-	for (i = 0; (t = restore_holder(r, i)); i++)
-		vec_foreach (f, &t->fds)
-			if (f->obj == fd->obj)
-				return t == task && f->fd == fd->fd;
-	return false;
-}
-
 /* What replaces descriptors comes first: entries of an epoll set are for the real ones. */
 static int finish_kinds(struct restore *r, struct restore_task *task, bool everywhere,
 			struct err *err)
@@ -571,7 +579,8 @@ static int finish_kinds(struct restore *r, struct restore_task *task, bool every
 		if (n < 0 || !kind->finish || kind->finish_everywhere != everywhere ||
 		    fd->obj->inherited)
 			continue;
-		if (!everywhere && !is_first_owner(r, task, fd))
+		/* what must be done by an owner is done by the first */
+		if (!everywhere && (fd->obj->owner != task || fd->obj->owner_fd != fd->fd))
 			continue;
 		n = kind->finish(r, fd->obj, fd->fd, err);
 		if (n < 0)

@@ -59,39 +59,66 @@ static uint32_t number_wanted(const struct dump_tty *t)
 	}
 }
 
-/* Both sides of a terminal have one number. */
-static bool number_is_taken(const struct dump_ttys *all, const struct dump_tty *mine, uint32_t n)
+struct dump_tty *tty_namesakes(const struct dump_ttys *all, enum tty_class class, dev_t rdev,
+			       unsigned int index)
 {
-	const struct dump_tty *t;
-
-	for (t = all->first; t; t = t->next) {
-		bool other_side =
-			is_pty(t->class) && is_pty(mine->class) && t->class != mine->class &&
-			t->index == mine->index &&
-			(t->instance == mine->instance || !t->instance || !mine->instance);
-
-		if (t != mine && t->info && t->info->id >> 1 == n && !other_side)
-			return true;
-	}
-	return false;
+	return idmap_find(&all->by_number, class, is_pty(class) ? index : rdev);
 }
 
-/* The other side's number, if that side is known already. */
-static uint32_t number_of_side(const struct dump_ttys *all, const struct dump_tty *mine)
+static int add_namesake(struct dump *d, struct dump_ttys *all, struct dump_tty *t)
 {
-	uint32_t n = number_wanted(mine);
-	const struct dump_tty *t;
+	struct dump_tty *first = tty_namesakes(all, t->class, t->rdev, t->index);
 
-	for (t = all->first; t && is_pty(mine->class) && !mine->external; t = t->next)
-		if (t != mine && t->info && !t->external && is_pty(t->class) &&
-		    t->class != mine->class && t->index == mine->index &&
-		    t->instance == mine->instance)
-			return t->info->id >> 1;
-	if (!number_is_taken(all, mine, n))
-		return n;
-	for (n = FREE_FIRST; number_is_taken(all, mine, n); n++)
-		;
-	return n;
+	if (!first)
+		return idmap_put(&all->by_number, &d->arena, t->class,
+				 is_pty(t->class) ? t->index : t->rdev, t);
+	t->namesake = first->namesake;
+	first->namesake = t;
+	return 0;
+}
+
+/* Both sides of a terminal have one number: that of the other one, if that is known already. */
+static const struct dump_tty *other_side(const struct dump_ttys *all, const struct dump_tty *mine)
+{
+	enum tty_class class = mine->class == TTY_MASTER ? TTY_SLAVE : TTY_MASTER;
+	const struct dump_tty *t, *found = NULL;
+
+	if (!is_pty(mine->class) || mine->external)
+		return NULL;
+	for (t = tty_namesakes(all, class, 0, mine->index); t; t = t->namesake) {
+		if (!t->info || t->external)
+			continue;
+		if (t->instance == mine->instance)
+			return t;
+		if (!t->instance || !mine->instance)
+			found = t;
+	}
+	return found;
+}
+
+static bool number_is_taken(const struct dump_ttys *all, uint32_t n)
+{
+	return idmap_find(&all->ids_taken, n, 0);
+}
+
+static int number_of_side(struct dump *d, struct dump_ttys *all, struct dump_tty *mine,
+			  uint32_t *ret)
+{
+	const struct dump_tty *other = other_side(all, mine);
+	uint32_t n = number_wanted(mine);
+
+	if (other) {
+		*ret = other->info->id >> 1;
+		return 0;
+	}
+	if (number_is_taken(all, n)) {
+		n = all->next_free > FREE_FIRST ? all->next_free : FREE_FIRST;
+		while (number_is_taken(all, n))
+			n++;
+		all->next_free = n + 1;
+	}
+	*ret = n;
+	return idmap_put(&all->ids_taken, &d->arena, n, 0, mine);
 }
 
 /*
@@ -118,14 +145,10 @@ static struct dump_tty *find_side(struct dump_ttys *all, enum tty_class class, d
 {
 	struct dump_tty *t;
 
-	for (t = all->first; t; t = t->next) {
-		if (t->class != class || t->external)
-			continue;
-		if (!is_pty(class) ? t->rdev == rdev
-				   : t->index == index &&
-					     (t->instance == instance || !t->instance || !instance))
+	for (t = tty_namesakes(all, class, rdev, index); t; t = t->namesake)
+		if (!t->external &&
+		    (!is_pty(class) || t->instance == instance || !t->instance || !instance))
 			break;
-	}
 	if (t && !t->instance)
 		t->instance = instance;
 	return t;
@@ -244,12 +267,13 @@ static int fill_info(struct dump *d, struct dump_ttys *all, struct dump_tty *t, 
 {
 	TtyInfoEntry *e = arena_alloc(&d->arena, sizeof(*e));
 	const struct file_ref *ref = t->ref;
+	uint32_t number;
 	int r;
 
-	if (!e)
+	if (!e || number_of_side(d, all, t, &number) < 0)
 		return err_nomem(err);
 	tty_info_entry__init(e);
-	e->id = number_of_side(all, t) << 1 | (t->class == TTY_MASTER && !t->external);
+	e->id = number << 1 | (t->class == TTY_MASTER && !t->external);
 	t->info = e;
 	e->type = t->external ? TTY_TYPE__EXT_TTY : (TtyType)tty_image_type(t->class);
 	e->rdev = (uint32_t)t->rdev;
@@ -299,6 +323,8 @@ static int side_of(struct dump *d, struct file_ref *ref, enum tty_class class, d
 				.instance = instance,
 				.ref = ref };
 	t->hung = ioctl(ref->lfd, TCGETS2, &ignored) < 0 && errno == EIO;
+	if (add_namesake(d, all, t) < 0)
+		return err_nomem(err);
 	all->first = t;
 	*ret = t;
 	return fill_info(d, all, t, err);

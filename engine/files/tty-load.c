@@ -22,11 +22,7 @@ struct restore_ttys *tty_restore_state(struct restore *r)
 
 struct tty_side *tty_find_side(const struct restore_ttys *all, uint32_t id)
 {
-	struct tty_side *s = all->sides;
-
-	while (s && s->info->id != id)
-		s = s->next;
-	return s;
+	return idmap_find(&all->by_id, id, 0);
 }
 
 bool tty_side_settings(const struct tty_side *side, struct termios2 *ret)
@@ -86,14 +82,12 @@ static int check_info(const TtyInfoEntry *e, enum tty_class class, struct err *e
 static struct terminal *terminal_of(struct restore *r, struct restore_ttys *all,
 				    const TtyInfoEntry *e)
 {
-	const struct tty_side *s;
-	struct terminal *t;
+	struct terminal *t = e->pty ? idmap_find(&all->pty_by_id, e->id >> 1, 0) : NULL;
 
-	for (s = all->sides; s && e->pty; s = s->next)
-		if (s->info->pty && s->info->id >> 1 == e->id >> 1)
-			return s->terminal;
+	if (t)
+		return t;
 	t = arena_alloc(&r->arena, sizeof(*t));
-	if (!t)
+	if (!t || (e->pty && idmap_put(&all->pty_by_id, &r->arena, e->id >> 1, 0, t) < 0))
 		return NULL;
 	*t = (struct terminal){ .next = all->terminals, .master_fd = -EBADF, .slave_fd = -EBADF };
 	all->terminals = t;
@@ -113,7 +107,7 @@ static int add_side(struct restore *r, struct restore_ttys *all, TtyInfoEntry *e
 		return err_nomem(err);
 	*s = (struct tty_side){ .next = all->sides, .class = class, .info = e };
 	s->terminal = terminal_of(r, all, e);
-	if (!s->terminal)
+	if (!s->terminal || idmap_put(&all->by_id, &r->arena, e->id, 0, s) < 0)
 		return err_nomem(err);
 	all->sides = s;
 	if (class == TTY_MASTER && e->pty)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -39,13 +40,10 @@ static struct tty_end *end_of(const struct terminal *t, enum tty_class class)
 
 /* ---- masters ---- */
 
-/*
- * The kernel gives the lowest free number. Masters with lower ones belong to nobody, or to a
- * terminal that is made later.
- */
-static int open_number(const char *path, unsigned int index, struct err *err)
+/* The kernel gives the lowest free number. Masters with lower ones stay open until all are made. */
+static int open_number(struct restore_ttys *all, const char *path, unsigned int index,
+		       struct err *err)
 {
-	VEC(int) low = { 0 };
 	unsigned int n = 0;
 	int *slot, found = -EBADF, r = 0;
 
@@ -59,14 +57,11 @@ static int open_number(const char *path, unsigned int index, struct err *err)
 		else if (n > index)
 			r = err_new(err, ERR_ENVIRONMENT, -EBUSY,
 				    "terminal %u of '%s' is taken by somebody else", index, path);
-		else if (!(slot = vec_add(&low)))
+		else if (!(slot = vec_add(&all->fillers)))
 			r = err_nomem(err);
 		else
 			*slot = take_fd(&fd);
 	}
-	vec_foreach (slot, &low)
-		close(*slot);
-	vec_free(&low);
 	if (r == -EBUSY)
 		err_hint(err, "end its user, or restore into new namespaces");
 	return r < 0 ? r : found;
@@ -115,7 +110,8 @@ static int open_master(struct restore *r, struct terminal *t, struct err *err)
 
 	t->master_fd = take_mounted(r, t);
 	if (t->master_fd < 0)
-		t->master_fd = open_number(master_path(r, t), any->info->pty->index, err);
+		t->master_fd = open_number(tty_restore_state(r), master_path(r, t),
+					   any->info->pty->index, err);
 	if (t->master_fd < 0)
 		return t->master_fd;
 	if (ioctl(t->master_fd, TIOCSPTLCK, &no) < 0)
@@ -503,11 +499,63 @@ static int make_callers(struct restore *r, struct terminal *t, struct err *err)
 	return n;
 }
 
+static unsigned int index_of(const struct terminal *t)
+{
+	return (t->slave ? t->slave : t->master)->info->pty->index;
+}
+
+static int by_index(const void *a, const void *b)
+{
+	unsigned int x = index_of(*(struct terminal *const *)a);
+	unsigned int y = index_of(*(struct terminal *const *)b);
+
+	return x < y ? -1 : x > y;
+}
+
+static int make_one(struct restore *r, struct terminal *t, struct err *err)
+{
+	struct tty_end *e;
+	int n = make_new(r, t, err);
+
+	t->made = true;
+	for (e = t->ends; e && n == 0; e = e->next)
+		if (e->fd >= 0 && (e->fd = files_put_in_place(e->obj, e->fd, err)) < 0)
+			n = e->fd;
+	return n;
+}
+
+/*
+ * New pseudo terminals are made all at once, by their numbers: so a number is opened once, however
+ * many there are and whatever the order of their files is.
+ */
+static int make_all_new(struct restore *r, struct err *err)
+{
+	struct restore_ttys *all = tty_restore_state(r);
+	VEC(struct terminal *) list = { 0 };
+	struct terminal *t, **it;
+	int n = 0, *fd;
+
+	for (t = all->terminals; t; t = t->next)
+		if (t->how == TTY_NEW && !t->made && (it = vec_add(&list)))
+			*it = t;
+		else if (t->how == TTY_NEW && !t->made)
+			n = err_nomem(err);
+	qsort(list.v, list.n, sizeof(*list.v), by_index);
+	vec_foreach (it, &list)
+		if (n == 0)
+			n = make_one(r, *it, err);
+	vec_foreach (fd, &all->fillers)
+		close(*fd);
+	vec_free(&all->fillers);
+	vec_free(&list);
+	return n;
+}
+
 int tty_make(struct restore *r, struct terminal *t, struct err *err)
 {
 	switch (t->how) {
 	case TTY_NEW:
-		return make_new(r, t, err);
+		return make_all_new(r, err);
 	case TTY_PATH:
 		return make_by_path(r, t, err);
 	case TTY_GIVEN:

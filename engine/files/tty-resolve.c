@@ -23,9 +23,8 @@ static void find_peers(struct dump_ttys *all)
 	for (m = all->first; m; m = m->next) {
 		if (m->class != TTY_MASTER || m->external)
 			continue;
-		for (s = all->first; s; s = s->next) {
-			if (s->class != TTY_SLAVE || s->external || s->hung || s->peer ||
-			    s->index != m->index ||
+		for (s = tty_namesakes(all, TTY_SLAVE, 0, m->index); s; s = s->namesake) {
+			if (s->external || s->hung || s->peer ||
 			    (s->instance && m->instance && s->instance != m->instance))
 				continue;
 			m->peer = s;

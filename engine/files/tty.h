@@ -9,6 +9,8 @@
 
 #include <sys/types.h>
 
+#include "engine/base/idmap.h"
+#include "engine/base/vec.h"
 #include "engine/core/dump.h"
 #include "engine/core/restore.h"
 #include "engine/files/kind.h"
@@ -43,7 +45,8 @@ int tty_create(struct restore *r, struct file_obj *obj, struct err *err);
 /* One side. */
 struct dump_tty {
 	struct dump_tty *next;
-	struct dump_tty *peer; /* the other side; NULL: not in the tree, or none */
+	struct dump_tty *namesake; /* the next of the same class and number, of any devpts */
+	struct dump_tty *peer;	   /* the other side; NULL: not in the tree, or none */
 	enum tty_class class;
 	bool external, hung;
 	unsigned int index; /* of a pseudo terminal */
@@ -58,10 +61,20 @@ struct tty_keeper;
 
 struct dump_ttys {
 	struct dump_tty *first;
+	struct idmap by_number; /* class and index or device -> first of namesakes */
+	struct idmap ids_taken; /* numbers of sides in the images */
+	uint32_t next_free;	/* below it all free numbers have been given out */
 	struct tty_keeper *keeper;
 };
 
 struct dump_ttys *ttys_of(struct dump *d);
+
+/*
+ * The first of the sides of a class with that index, or with that device if they are no pseudo
+ * terminals; the others follow by namesake. NULL: there is none.
+ */
+struct dump_tty *tty_namesakes(const struct dump_ttys *all, enum tty_class class, dev_t rdev,
+			       unsigned int index);
 
 /*
  * The keeper is a process that takes the data out of pseudo terminals and holds it. Should this
@@ -127,6 +140,10 @@ struct restore_ttys {
 	bool loaded;
 	struct tty_side *sides;
 	struct terminal *terminals;
+	struct idmap by_id; /* sides */
+	VEC(int)
+	fillers; /* masters that only keep their numbers from others, while they are made */
+	struct idmap pty_by_id; /* terminals by the number that both their sides have */
 };
 
 struct restore_ttys *tty_restore_state(struct restore *r);
@@ -148,7 +165,10 @@ const char *tty_end_path(struct restore *r, const struct tty_end *end);
 /* "tty[RDEV:DEV]": how --inherit-fd names a terminal. */
 const char *tty_side_key(struct restore *r, const struct tty_side *side);
 
-/* In the root builder: makes a terminal with all its descriptions. */
+/*
+ * In the root builder: makes a terminal with all its descriptions; with the first that is new, all
+ * that are.
+ */
 int tty_make(struct restore *r, struct terminal *t, struct err *err)
 	__attribute__((warn_unused_result));
 

@@ -18,6 +18,7 @@
 static struct workload_param object_params[] = {
 	{ "n", 100, "how many of each kind" },
 	{ "kinds", 15, "1: pairs, 2: UDP sockets, 4: listeners, 8: terminals; and sums" },
+	{ "back", 0, "1: the first terminals have the last descriptors" },
 	{ 0 },
 };
 
@@ -65,6 +66,20 @@ static int listener_setup(long i, struct set *s)
 	return WL_OK;
 }
 
+/* Both to numbers above all others; the later the terminal, the lower. */
+static int move_back(long i, struct set *s)
+{
+	int to = (int)(param("n", 100) * 8 - 2 * i);
+
+	if (dup2(s->master, to) < 0 || dup2(s->slave, to + 1) < 0)
+		return fail_errno("moving terminal %ld", i);
+	close(s->master);
+	close(s->slave);
+	s->master = to;
+	s->slave = to + 1;
+	return WL_OK;
+}
+
 static int terminal_setup(long i, struct set *s)
 {
 	struct winsize size = { .ws_row = (unsigned short)i, .ws_col = 7 };
@@ -77,7 +92,7 @@ static int terminal_setup(long i, struct set *s)
 	s->slave = open(name, O_RDWR | O_NOCTTY);
 	if (s->slave < 0 || ioctl(s->master, TIOCSWINSZ, &size) < 0)
 		return fail_errno("the slave of terminal %ld", i);
-	return WL_OK;
+	return param("back", 0) ? move_back(i, s) : WL_OK;
 }
 
 static int pair_verify(long i, const struct set *s)
@@ -148,7 +163,7 @@ static int objects_setup(void)
 	size_t k;
 
 	getrlimit(RLIMIT_NOFILE, &rl);
-	if (rl.rlim_max < (rlim_t)n * 6 + 50)
+	if (rl.rlim_max < (rlim_t)n * 8 + 50)
 		return skip("only %llu descriptors are allowed", (unsigned long long)rl.rlim_max);
 	rl.rlim_cur = rl.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &rl);
