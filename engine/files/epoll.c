@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
+#include "engine/base/idmap.h"
 #include "engine/core/dump.h"
 #include "engine/core/restore.h"
 #include "engine/files/kinds.h"
@@ -62,15 +63,11 @@ static int find_target(const struct file_ref *ref, uint32_t tfd, uint32_t nth)
 	return -ENOENT;
 }
 
-static bool has_target(const EventpollFileEntry *e, uint32_t tfd)
-{
-	size_t i;
-
-	for (i = 0; i < e->n_tfd; i++)
-		if (e->tfd[i]->tfd == tfd && !e->tfd[i]->has_file_id)
-			return true;
-	return false;
-}
+/* What has been met of a set; entries may be many. */
+struct met {
+	struct idmap numbers; /* number of an entry -> how many have it, a uint32_t */
+	struct idmap targets; /* descriptors that entries have been found for */
+};
 
 struct entry {
 	uint32_t tfd, nth;
@@ -110,7 +107,7 @@ static int refuse_target(struct dump *d, const struct file_ref *ref, int tfd)
 }
 
 static int capture_target(struct dump *d, struct file_ref *ref, const struct proc_epoll *p,
-			  uint32_t nth, EventpollFileEntry *e, struct err *err)
+			  uint32_t nth, EventpollFileEntry *e, struct met *met, struct err *err)
 {
 	EventpollTfdEntry *t = arena_alloc(&d->arena, sizeof(*t));
 	int r = ref->in_flight ? 0 : is_target(ref, p->tfd, (uint32_t)p->tfd, nth), now = p->tfd;
@@ -122,13 +119,15 @@ static int capture_target(struct dump *d, struct file_ref *ref, const struct pro
 		return err_sys(err, r, "comparing fd %d with the epoll set", p->tfd);
 	if (r != 1)
 		now = ref->in_flight ? -ENOENT : find_target(ref, (uint32_t)p->tfd, nth);
-	if (now < 0 || has_target(e, (uint32_t)now)) {
+	if (now < 0 || idmap_find(&met->targets, (uint64_t)now, 0)) {
 		r = find_file(d, ref, p, nth, t, err);
 		if (r < 0)
 			return r;
 		if (!t->has_file_id)
 			return refuse_target(d, ref, p->tfd);
 		now = p->tfd;
+	} else if (idmap_put(&met->targets, &d->arena, (uint64_t)now, 0, t) < 0) {
+		return err_nomem(err);
 	}
 	t->tfd = (uint32_t)now;
 	t->events = p->events;
@@ -144,15 +143,17 @@ static int capture_target(struct dump *d, struct file_ref *ref, const struct pro
 }
 
 /* How many entries before this one have the same number. */
-static uint32_t nth_of(const struct proc_fdinfo *info, const char *end, int tfd)
+static int nth_of(struct dump *d, struct met *met, int tfd, uint32_t *ret)
 {
-	struct proc_cursor c = info->rest;
-	struct proc_epoll p;
-	uint32_t n = 0;
+	uint32_t *n = idmap_find(&met->numbers, (uint64_t)tfd, 0);
 
-	while (c.p < end && proc_fdinfo_next_epoll(&c, &p) == 1)
-		n += c.p < end && p.tfd == tfd;
-	return n;
+	if (!n) {
+		n = arena_alloc(&d->arena, sizeof(*n));
+		if (!n || idmap_put(&met->numbers, &d->arena, (uint64_t)tfd, 0, n) < 0)
+			return -ENOMEM;
+	}
+	*ret = (*n)++;
+	return 0;
 }
 
 static int count_targets(const struct proc_fdinfo *info, size_t *ret)
@@ -171,7 +172,9 @@ static int capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct e
 {
 	EventpollFileEntry *e = arena_alloc(&d->arena, sizeof(*e));
 	struct proc_cursor c = ref->info.rest;
+	struct met met = { 0 };
 	struct proc_epoll p;
+	uint32_t nth = 0;
 	size_t n = 0;
 	int r = count_targets(&ref->info, &n);
 
@@ -188,7 +191,9 @@ static int capture(struct dump *d, struct file_ref *ref, FileEntry *fe, struct e
 		return err_nomem(err);
 	r = files_capture_fown(d, ref, &e->fown, err);
 	while (r == 0 && proc_fdinfo_next_epoll(&c, &p) == 1)
-		r = capture_target(d, ref, &p, nth_of(&ref->info, c.p, p.tfd), e, err);
+		r = nth_of(d, &met, p.tfd, &nth) < 0
+			    ? err_nomem(err)
+			    : capture_target(d, ref, &p, nth, e, &met, err);
 	return r;
 }
 
@@ -217,22 +222,9 @@ static struct file_obj *file_of_number(const struct restore_task *task, uint32_t
 	return NULL;
 }
 
-static const struct restore_task *first_owner(const struct restore *r, const struct file_obj *obj)
-{
-	const struct restore_task *t;
-	const struct restore_fd *fd;
-	size_t i;
-
-	for (i = 0; (t = restore_holder(r, i)); i++)
-		vec_foreach (fd, &t->fds)
-			if (fd->obj == obj)
-				return t;
-	return NULL;
-}
-
 static int check_targets(struct restore *r, struct file_obj *obj, struct err *err)
 {
-	const struct restore_task *owner = first_owner(r, obj);
+	const struct restore_task *owner = obj->owner;
 	const EventpollFileEntry *e = obj->entry->epfd;
 	size_t i;
 
@@ -285,7 +277,7 @@ static int find_by_number(struct restore *r, struct file_obj *obj, EventpollTfdE
 static int reach(struct restore *r, struct file_obj *obj, struct err *err)
 {
 	const EventpollFileEntry *e = obj->entry->epfd;
-	bool in_flight = !first_owner(r, obj);
+	bool in_flight = !obj->owner;
 	size_t i;
 	int n;
 

@@ -237,15 +237,18 @@ int diag_unix(struct arena *a, int netns_fd, struct unix_diags *ret, struct err 
 					 .item_size = sizeof(*ret->v),
 					 .take = take_unix };
 
-	return diag_ask(a, netns_fd, &q, (const void **)&ret->v, &ret->n, err);
+	int r = diag_ask(a, netns_fd, &q, (const void **)&ret->v, &ret->n, err);
+	size_t i;
+
+	/* the kernel may tell of one twice, while others come and go */
+	for (i = 0; r == 0 && i < ret->n; i++)
+		if (!diag_unix_find(ret, ret->v[i].ino) &&
+		    idmap_put(&ret->by_ino, a, ret->v[i].ino, 0, (void *)&ret->v[i]) < 0)
+			r = err_nomem(err);
+	return r;
 }
 
 const struct unix_diag *diag_unix_find(const struct unix_diags *all, uint32_t ino)
 {
-	size_t i;
-
-	for (i = 0; i < all->n; i++)
-		if (all->v[i].ino == ino)
-			return &all->v[i];
-	return NULL;
+	return idmap_find(&all->by_ino, ino, 0);
 }

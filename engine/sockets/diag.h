@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "engine/base/arena.h"
+#include "engine/base/idmap.h"
 #include "engine/base/err.h"
 
 struct nlattr;
@@ -27,6 +28,7 @@ struct unix_diag {
 struct unix_diags {
 	const struct unix_diag *v;
 	size_t n;
+	struct idmap by_ino;
 };
 
 /*

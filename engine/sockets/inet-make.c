@@ -89,6 +89,9 @@ static int make_socket(struct isk *s, struct err *err)
 		s->fd = -errno;
 	if (s->fd < 0)
 		return err_sys(err, s->fd, "making a socket");
+	s->fd = files_put_in_place(s->obj, s->fd, err);
+	if (s->fd < 0)
+		return s->fd;
 	r = sockopts_restore_early(s->fd, e->opts, err);
 	if (r == 0)
 		r = inet_opts_restore_early(s->fd, e, err);

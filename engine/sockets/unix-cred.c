@@ -168,20 +168,6 @@ bool unix_is_joined(const struct usk *u)
 	return u->e->peer_cred && !unix_is_unjoined(u);
 }
 
-/* The first task that has a descriptor of it. */
-static const struct restore_task *owner_of(const struct restore *r, const struct usk *u)
-{
-	const struct restore_task *t;
-	const struct restore_fd *fd;
-	size_t i;
-
-	for (i = 0; (t = restore_holder(r, i)); i++)
-		vec_foreach (fd, &t->fds)
-			if (fd->obj == u->obj)
-				return t;
-	return NULL;
-}
-
 /* As whom a task acts. */
 static const struct errand_cred *cred_of_task(struct restore *r, const struct restore_task *t)
 {
@@ -207,14 +193,14 @@ static const struct errand_cred *cred_of_image(struct restore *r, const PeerCred
 
 void unix_plan_creds(struct restore *r, struct usk *u)
 {
-	const struct restore_task *owner = owner_of(r, u), *other = NULL;
+	const struct restore_task *owner = u->obj->owner, *other = NULL;
 
 	u->own_cred = cred_of_task(r, owner);
 	if (u->e->peer_cred) {
 		u->peer_cred = unix_is_joined(u) ? cred_of_image(r, u->e->peer_cred) : NULL;
 	} else {
 		/* images of others do not tell: most often it is whoever has the other end */
-		other = u->peer && u->peer->e->peer == u->e->ino ? owner_of(r, u->peer) : owner;
+		other = u->peer && u->peer->e->peer == u->e->ino ? u->peer->obj->owner : owner;
 		u->peer_cred = cred_of_task(r, other ?: owner);
 	}
 	if (u->own_cred)

@@ -205,13 +205,11 @@ static bool are_unjoined(const struct usk *u)
 	       unix_has_name(u->peer);
 }
 
-static int make_socket(struct maker *m, struct usk *u, struct err *err)
+static int make_one(struct maker *m, struct usk *u, struct err *err)
 {
 	int type = (int)u->e->type;
 	bool mutual = unix_is_mutual(u) && !are_unjoined(u);
 
-	if (u->fd >= 0)
-		return 0;
 	if (mutual && type != SOCK_DGRAM && (unix_has_name(u) || unix_has_name(u->peer)))
 		return make_accepted_pair(m, accepted_end(m, u), err);
 	if (mutual) {
@@ -224,6 +222,22 @@ static int make_socket(struct maker *m, struct usk *u, struct err *err)
 		return make_with_sender(m, u, err);
 	u->fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	return u->fd < 0 ? err_sys(err, -errno, "making a unix socket") : 0;
+}
+
+static int make_socket(struct maker *m, struct usk *u, struct err *err)
+{
+	struct usk *both[] = { u, unix_is_mutual(u) ? u->peer : NULL };
+	int r = u->fd < 0 ? make_one(m, u, err) : 0;
+	size_t i;
+
+	for (i = 0; i < 2 && r == 0; i++) {
+		if (!both[i] || both[i]->fd < 0)
+			continue;
+		both[i]->fd = files_put_in_place(both[i]->obj, both[i]->fd, err);
+		if (both[i]->fd < 0)
+			r = both[i]->fd;
+	}
+	return r;
 }
 
 /* ---- 2. and 3. ---- */

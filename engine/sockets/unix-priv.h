@@ -2,6 +2,7 @@
 /* Unix sockets: what unix.c, unix-make.c and unix-name.c share. */
 #pragma once
 
+#include "engine/base/idmap.h"
 #include "engine/core/errand.h"
 #include "engine/core/restore.h"
 #include "engine/files/kind.h"
@@ -42,6 +43,7 @@ struct restore_unix {
 	bool packets_loaded, made;
 	struct sk_packets packets;
 	struct usk *first;
+	struct idmap by_ino;
 };
 
 /* ---- unix-cred.c: who made a connection ---- */

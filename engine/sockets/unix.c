@@ -30,12 +30,7 @@ static bool claims(const struct fd_facts *f)
 
 static struct usk *by_ino(const struct restore_unix *all, uint32_t ino)
 {
-	struct usk *u;
-
-	for (u = all->first; u; u = u->next)
-		if (u->e->ino == ino)
-			return u;
-	return NULL;
+	return idmap_find(&all->by_ino, ino, 0);
 }
 
 static int check_entry(const struct file_obj *obj, const UnixSkEntry *e, struct err *err)
@@ -87,6 +82,8 @@ static int load(struct restore *r, struct file_obj *obj, struct err *err)
 	if (e->uflags & USK_SERVICE && e->peer)
 		return err_image(err, "a unix socket that led to the service and to %u", e->peer);
 	*u = (struct usk){ .next = all->first, .obj = obj, .e = e, .fd = -EBADF, .helper = -EBADF };
+	if (idmap_put(&all->by_ino, &r->arena, e->ino, 0, u) < 0)
+		return err_nomem(err);
 	all->first = u;
 	obj->state = u;
 	if (all->packets_loaded)
