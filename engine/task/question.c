@@ -224,8 +224,8 @@ static void questioning_done(struct questioning *q)
  * A borrowed call needs room in memory. Where that is shared, several calls at a time could want
  * the same room: so they are made rank by rank.
  */
-static int map_all(struct questioning *all, const struct scratch_job *jobs, size_t n,
-		   struct err *err)
+static int map_ranks(struct questioning *all, const struct scratch_job *jobs, size_t n,
+		     struct err *err)
 {
 	cleanup_free struct scratch_job *now = calloc(n + 1, sizeof(*now));
 	size_t i, left = n, k;
@@ -239,6 +239,26 @@ static int map_all(struct questioning *all, const struct scratch_job *jobs, size
 		r = scratch_map(now, k, err);
 	}
 	return r;
+}
+
+static int map_all(struct dump *d, struct questioning *all, const struct scratch_job *jobs,
+		   size_t n, struct err *err)
+{
+	struct err back_err = ERR_INIT;
+	size_t i;
+	int r, back;
+
+	for (i = 0; i < n; i++)
+		room_make(d, all[i].task);
+	r = map_ranks(all, jobs, n, err);
+	for (i = 0; r == -ENOMEM && i < n; i++)
+		if (!all[i].task->scratch.data_len)
+			room_explain(all[i].task, err);
+	back = room_give_back(d, &back_err);
+	if (r < 0 || back == 0)
+		return r;
+	*err = back_err;
+	return back;
 }
 
 int tree_question(struct dump *d, struct err *err)
@@ -259,7 +279,7 @@ int tree_question(struct dump *d, struct err *err)
 			err_wrap(err, r, "%s", dump_task_name(d, *task));
 	}
 	if (r == 0)
-		r = map_all(all, jobs, n, err);
+		r = map_all(d, all, jobs, n, err);
 	if (r == 0)
 		r = ask_all(d, all, n, err);
 	for (i = 0; i < n; i++)

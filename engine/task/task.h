@@ -60,6 +60,15 @@ int tree_identify(struct dump *d, struct err *err) __attribute__((warn_unused_re
 int tree_question(struct dump *d, struct err *err) __attribute__((warn_unused_result));
 
 /*
+ * Raises the limits that can leave no room for a scratch mapping, as far as that is allowed, until
+ * room_give_back(); also the death of this process gives them back. room_explain() adds to an error
+ * which one is in the way.
+ */
+void room_make(struct dump *d, const struct dump_task *task);
+int room_give_back(struct dump *d, struct err *err) __attribute__((warn_unused_result));
+void room_explain(const struct dump_task *task, struct err *err);
+
+/*
  * What the end of the task would add to System V semaphores, into its core. After the program of
  * its leader, the scratch mapping still there.
  */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -27,6 +28,7 @@ enum {
 	WRITES_MAX = 8,
 	DIRS_MAX = 256,
 	FILES_MAX = 256,
+	LIMITS_MAX = 4096,
 	TRIES = 5000
 };
 
@@ -35,9 +37,16 @@ struct scratch_note {
 	uint64_t start, addr, len;
 };
 
+struct limit_note {
+	pid_t pid;
+	uint64_t start;
+	int which;
+	struct rlimit old;
+};
+
 /* Written by the engine, read by the guardian after the engine's death; counts are written last. */
 struct guardian_shared {
-	uint32_t n_scratch, n_writes, n_dirs, n_files, n_kills, committed;
+	uint32_t n_scratch, n_writes, n_dirs, n_files, n_kills, n_limits, committed;
 	struct {
 		char path[512], text[32];
 		bool last;
@@ -53,6 +62,7 @@ struct guardian_shared {
 		int done_dir;
 		char path[512], done[32];
 	} files[FILES_MAX];
+	struct limit_note limits[LIMITS_MAX];
 	struct scratch_note scratch[NOTES_MAX];
 };
 
@@ -131,11 +141,43 @@ void guardian_note_file(struct guardian *g, const char *path, const struct stat 
 	__atomic_store_n(&g->shared->n_files, n + 1, __ATOMIC_RELEASE);
 }
 
-static bool still_same(const struct scratch_note *n)
+static bool still_same(pid_t pid, uint64_t start)
 {
 	struct proc_stat st;
 
-	return proc_stat_read(n->pid, &st) == 0 && st.starttime == n->start;
+	return proc_stat_read(pid, &st) == 0 && st.starttime == start;
+}
+
+int guardian_note_limit(struct guardian *g, pid_t pid, uint64_t start, int which,
+			const struct rlimit *old)
+{
+	uint32_t n = g->shared->n_limits;
+
+	if (n == LIMITS_MAX)
+		return -ENOSPC;
+	g->shared->limits[n] = (struct limit_note){ pid, start, which, *old };
+	__atomic_store_n(&g->shared->n_limits, n + 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static int limits_back(const struct guardian_shared *shared)
+{
+	const struct limit_note *l = shared->limits;
+	uint32_t i;
+	int r = 0;
+
+	for (i = 0; i < shared->n_limits; i++, l++)
+		if (still_same(l->pid, l->start) && prlimit(l->pid, l->which, &l->old, NULL) < 0)
+			r = -errno;
+	return r;
+}
+
+int guardian_limits_back(struct guardian *g, struct err *err)
+{
+	int r = limits_back(g->shared);
+
+	__atomic_store_n(&g->shared->n_limits, 0, __ATOMIC_RELEASE);
+	return r < 0 ? err_sys(err, r, "giving a task its resource limits back") : 0;
 }
 
 /* The area is there, and looks as we make it. */
@@ -243,7 +285,7 @@ static void undo_scratch(const struct scratch_note *n)
 {
 	int i;
 
-	for (i = 0; i < TRIES && still_same(n); i++) {
+	for (i = 0; i < TRIES && still_same(n->pid, n->start); i++) {
 		struct timespec pause = { 0, 2 * 1000 * 1000 };
 
 		if (take_away(n) == 0)
@@ -298,6 +340,7 @@ static void undo_all(void *arg)
 		return;
 	for (i = 0; i < shared->n_kills; i++)
 		kill(shared->kills[i], SIGKILL);
+	limits_back(shared);
 	undo_writes(shared, false);
 	for (i = 0; i < shared->n_scratch; i++)
 		undo_scratch(&shared->scratch[i]);

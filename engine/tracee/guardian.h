@@ -33,6 +33,15 @@ void guardian_note_scratch(struct guardian *g, pid_t pid, uint64_t start, uint64
 			   uint64_t len);
 
 /*
+ * Notes a resource limit of a task before it is raised, and gives all that were noted their old
+ * values. -ENOSPC: no room for the note, and it must not be raised.
+ */
+struct rlimit;
+int guardian_note_limit(struct guardian *g, pid_t pid, uint64_t start, int which,
+			const struct rlimit *old);
+int guardian_limits_back(struct guardian *g, struct err *err) __attribute__((warn_unused_result));
+
+/*
  * Notes that this file must get this text when the engine dies: a freezer's "thaw" before the
  * scratch areas are taken away, its "freeze" (last) after that. path is absolute.
  */

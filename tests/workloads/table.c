@@ -43,6 +43,7 @@ const struct workload *const workload_groups[] = {
 	vdso_workloads,
 	leader_workloads,
 	many_object_workloads,
+	restricted_workloads,
 	NULL,
 };
 
