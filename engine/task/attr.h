@@ -40,8 +40,8 @@ extern const struct task_attr attr_tid_address, attr_robust_list, attr_rseq, att
 	attr_sigactions, attr_altstack, attr_pending, attr_itimers, attr_posix_timers, attr_rlimits,
 	attr_oom, attr_loginuid, attr_sched, attr_personality, attr_subreaper, attr_pdeathsig,
 	attr_membarrier, attr_creds, attr_seccomp, attr_dumpable, attr_thp, attr_affinity,
-	attr_ioprio, attr_timer_slack, attr_coredump_filter, attr_oddities, attr_numa, attr_locks,
-	attr_sem_undo, attr_keyring;
+	attr_ioprio, attr_timer_slack, attr_coredump_filter, attr_oddities, attr_tsc, attr_numa,
+	attr_locks, attr_sem_undo, attr_keyring;
 
 /* seccomp.img: written at the end of a dump, read at the start of a restore. */
 int seccomp_write(struct dump *d, struct err *err) __attribute__((warn_unused_result));

@@ -26,6 +26,7 @@ const struct task_attr *const task_attrs[] = {
 	&attr_timer_slack,
 	&attr_coredump_filter,
 	&attr_oddities,
+	&attr_tsc,
 	&attr_numa,
 	&attr_sem_undo,
 	&attr_locks, /* nothing is closed in a task any more */

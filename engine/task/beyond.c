@@ -151,6 +151,57 @@ const struct task_attr attr_coredump_filter = { .name = "core dump filter",
 						.capture = capture_filter,
 						.finish = finish_filter };
 
+/* ---- the time stamp counter ---- */
+
+static void ask_tsc(struct dump *d, struct dump_thread *th, struct program *p)
+{
+	struct asked *a = &th->asked[ASKED_TSC];
+
+	a->data = prog_bytes(p, NULL, sizeof(int));
+	a->step = prog_syscall(p, "asking for the time stamp counter's mode", PROG_GO_ON, SYS_prctl,
+			       PN(PR_GET_TSC), PD(a->data));
+}
+
+static int capture_tsc(struct dump *d, struct dump_thread *th, const struct program *p,
+		       CoreEntry *core, struct err *err)
+{
+	const int mode = *(const int *)prog_out(p, th->asked[ASKED_TSC].data);
+
+	/* strict seccomp mode brings that with it */
+	if (mode != PR_TSC_SIGSEGV || th->status.seccomp_mode == SECCOMP_MODE_STRICT)
+		return 0;
+	core->thread_core->has_tsc_mode = true;
+	core->thread_core->tsc_mode = (uint32_t)mode;
+	return 0;
+}
+
+static int check_tsc(struct restore *r, struct restore_thread *th, struct err *err)
+{
+	const ThreadCoreEntry *c = th->core->thread_core;
+
+	if (c->has_tsc_mode && c->tsc_mode != PR_TSC_ENABLE && c->tsc_mode != PR_TSC_SIGSEGV)
+		return err_image(err, "thread %d: mode %u of the time stamp counter", th->ns_tid,
+				 c->tsc_mode);
+	return 0;
+}
+
+/* Every thread sets its own, whoever has made it. */
+static void put_tsc(struct restore *r, struct restore_thread *th, struct program *p)
+{
+	const ThreadCoreEntry *c = th->core->thread_core;
+
+	if (c->has_tsc_mode)
+		prog_syscall(p, "setting the time stamp counter's mode", PROG_STOP, SYS_prctl,
+			     PN(PR_SET_TSC), PN(c->tsc_mode));
+}
+
+const struct task_attr attr_tsc = { .name = "mode of the time stamp counter",
+				    .per_thread = true,
+				    .ask = ask_tsc,
+				    .capture = capture_tsc,
+				    .check = check_tsc,
+				    .put = put_tsc };
+
 /* ---- rare settings, refused ---- */
 
 #ifndef PR_GET_MDWE
@@ -186,27 +237,18 @@ static void ask_oddities(struct dump *d, struct dump_thread *th, struct program 
 		if (i == 0)
 			a->step = step;
 	}
-	a->data = prog_bytes(p, NULL, sizeof(int));
-	prog_syscall(p, "asking for the time stamp counter's mode", PROG_GO_ON, SYS_prctl,
-		     PN(PR_GET_TSC), PD(a->data));
 }
 
 static int capture_oddities(struct dump *d, struct dump_thread *th, const struct program *p,
 			    CoreEntry *core, struct err *err)
 {
 	const struct asked *a = &th->asked[ASKED_ODDITIES];
-	int i, tsc = *(const int *)prog_out(p, a->data);
+	int i;
 
 	for (i = 0; i < N_SETTINGS; i++)
 		if (prog_result(p, a->step + i) > 0)
 			dump_refuse(d, th->task, "thread %d: %s, which cannot be kept yet",
 				    th->t.tid, settings[i].what);
-	/* strict seccomp mode brings that with it */
-	if (tsc == PR_TSC_SIGSEGV && th->status.seccomp_mode != SECCOMP_MODE_STRICT)
-		dump_refuse(d, th->task,
-			    "thread %d: it may not read the time stamp counter "
-			    "(PR_SET_TSC), which cannot be kept yet",
-			    th->t.tid);
 	return 0;
 }
 
