@@ -80,8 +80,7 @@ def maps_of(pid):
     return '\n'.join(f'{a}-{b} {c}' for a, b, c in merged)
 
 
-def fds_of(pid):
-    """Descriptor numbers with kind of target, access mode and position."""
+def fds_of_once(pid):
     result = {}
     for fd in sorted(os.listdir(f'/proc/{pid}/fd'), key=int):
         link = os.readlink(f'/proc/{pid}/fd/{fd}')
@@ -92,6 +91,17 @@ def fds_of(pid):
             lines = dict(l.split(':', 1) for l in f.read().splitlines() if ':' in l)
         result[int(fd)] = (kind, lines['flags'].strip(), lines['pos'].strip())
     return result
+
+
+def fds_of(pid):
+    """Descriptor numbers with kind of target, access mode and position."""
+    while True:
+        try:
+            return fds_of_once(pid)
+        except FileNotFoundError:
+            # one that was closed in between, or the end of the process itself
+            if not os.path.exists(f'/proc/{pid}/fd'):
+                raise
 
 
 def run(argv, seconds=60, **kwargs):
