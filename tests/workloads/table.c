@@ -5,6 +5,8 @@
 #include "tests/workloads/groups.h"
 #include "tests/workloads/workload.h"
 
+/* One a line, so that branches that add some merge. */
+/* clang-format off */
 const struct workload *const workload_groups[] = {
 	basic_workloads,
 	full_workloads,
@@ -38,7 +40,8 @@ const struct workload *const workload_groups[] = {
 	outside_workloads,
 	unread_workloads,
 	keyring_workloads,
-	mqueue_workloads,    odd_task_workloads,
+	mqueue_workloads,
+	odd_task_workloads,
 	vm_workloads,
 	vdso_workloads,
 	leader_workloads,
@@ -46,6 +49,7 @@ const struct workload *const workload_groups[] = {
 	restricted_workloads,
 	NULL,
 };
+/* clang-format on */
 
 const struct workload *workload_find(const char *name)
 {
