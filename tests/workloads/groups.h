@@ -15,4 +15,4 @@ extern const struct workload inet_more_workloads[], net_workloads[], many_object
 extern const struct workload vdso_workloads[], leader_workloads[];
 extern const struct workload peercred_workloads[], outside_workloads[];
 extern const struct workload tty_more_workloads[], watch_workloads[], unread_workloads[],
-	keyring_workloads[], mqueue_workloads[], odd_task_workloads[];
+	keyring_workloads[], mqueue_workloads[], odd_task_workloads[], tcp_reset_workloads[];

@@ -41,7 +41,7 @@ const struct workload *const workload_groups[] = {
 	unread_workloads,
 	keyring_workloads,
 	mqueue_workloads,
-	odd_task_workloads,
+	odd_task_workloads, tcp_reset_workloads,
 	vm_workloads,
 	vdso_workloads,
 	leader_workloads,
