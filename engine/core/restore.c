@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/core/restore.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -21,6 +23,16 @@ const char *restore_task_name(struct restore *r, const struct restore_task *task
 			       core && core->tc ? arena_printable(&r->arena, core->tc->comm) : "?");
 
 	return s ? s : "a task";
+}
+
+int restore_reopen(const struct restore *r, int fd, int flags)
+{
+	char self[32];
+	int n;
+
+	snprintf(self, sizeof(self), "self/fd/%d", fd);
+	n = openat(r->proc_fd, self, flags | O_CLOEXEC | O_NOCTTY);
+	return n < 0 ? -errno : n;
 }
 
 int restore_notify(struct restore *r, const char *stage, pid_t pid, int fd, struct err *err)

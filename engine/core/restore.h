@@ -196,6 +196,12 @@ const char *restore_task_name(struct restore *r, const struct restore_task *task
 int restore_notify(struct restore *r, const char *stage, pid_t pid, int fd, struct err *err)
 	__attribute__((warn_unused_result));
 
+/*
+ * In the engine and in builders: opens the file behind a descriptor once more. It does not depend
+ * on a /proc in the tree's mounts. A descriptor or -errno.
+ */
+int restore_reopen(const struct restore *r, int fd, int flags);
+
 /* Keeps an unpacked message until the end of the restore. 0 or -ENOMEM (then it is freed). */
 int restore_keep(struct restore *r, void *msg);
 

@@ -242,14 +242,14 @@ static int make_unnamed(struct making *m, struct restore_ghost *g, struct ghost_
 	u->fd = openat(dir, ".", (int)u->obj->entry->reg->flags | O_CLOEXEC, 0600);
 	if (u->fd < 0)
 		return err_sys(err, -errno, "making a file without a name");
-	fd = ghost_reopen(m->r, u->fd, O_RDWR);
+	fd = restore_reopen(m->r, u->fd, O_RDWR);
 	if (fd < 0)
 		return err_sys(err, fd, "opening a file without a name");
 	n = ghost_fill(g, fd, err);
 	if (n == 0)
 		n = ghost_dress(g->entry, fd, "", err);
 	for (struct ghost_name *name = g->names; name && n == 0; name = name->next)
-		if ((name->fd = ghost_reopen(m->r, u->fd, O_PATH)) < 0)
+		if ((name->fd = restore_reopen(m->r, u->fd, O_PATH)) < 0)
 			n = err_sys(err, name->fd, "opening a file without a name");
 	return n;
 }

@@ -15,16 +15,6 @@
 #include "engine/files/restore-files.h"
 #include "proto/files.pb-c.h"
 
-int ghost_reopen(struct restore *r, int fd, int flags)
-{
-	char self[32];
-	int n;
-
-	snprintf(self, sizeof(self), "self/fd/%d", fd);
-	n = openat(r->proc_fd, self, flags | O_CLOEXEC | O_NOCTTY);
-	return n < 0 ? -errno : n;
-}
-
 static struct ghost_user *user_of(struct restore *r, const struct file_obj *obj,
 				  struct ghost_name **ret_name)
 {
@@ -59,7 +49,7 @@ int ghost_open(struct restore *r, const struct file_obj *obj, int flags, int *re
 	flags &= ~O_NOFOLLOW;
 	if ((flags & O_TMPFILE) == O_TMPFILE)
 		flags &= ~O_TMPFILE;
-	fd = ghost_reopen(r, name->fd, flags);
+	fd = restore_reopen(r, name->fd, flags);
 	if (fd < 0)
 		return err_sys(err, fd, "opening deleted '%s'", name->path);
 	*ret_fd = fd;

@@ -84,9 +84,6 @@ struct restore_ghosts {
 	struct restore_ghost *first;
 };
 
-/* Opens the file behind a descriptor once more. A descriptor or -errno. */
-int ghost_reopen(struct restore *r, int fd, int flags);
-
 /* A mount that can be written while ghosts are made. */
 struct writable {
 	struct writable *next;

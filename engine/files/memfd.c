@@ -281,7 +281,7 @@ static int link_pages(struct restore *r, struct file_obj *obj, struct err *err)
  * The kernel's own file behind a shared anonymous mapping, so that it has its usual name again.
  * The bits for the size of huge pages are the same in mmap and memfd_create.
  */
-static int make_anonymous(uint64_t size, uint32_t huge)
+static int make_anonymous(const struct restore *r, uint64_t size, uint32_t huge)
 {
 	int flags = MAP_SHARED | MAP_ANONYMOUS | (huge ? MAP_HUGETLB : 0) |
 		    (int)(huge & (uint32_t)MFD_HUGE_MASK << MFD_HUGE_SHIFT);
@@ -293,20 +293,19 @@ static int make_anonymous(uint64_t size, uint32_t huge)
 	if (map == MAP_FAILED)
 		return -errno;
 	size = (size + IMAGE_PAGE_SIZE - 1) & ~(uint64_t)(IMAGE_PAGE_SIZE - 1);
-	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (long)start,
-		 (long)(start + size));
-	fd = open(path, O_RDWR | O_CLOEXEC);
+	snprintf(path, sizeof(path), "self/map_files/%lx-%lx", (long)start, (long)(start + size));
+	fd = openat(r->proc_fd, path, O_RDWR | O_CLOEXEC);
 	munmap(map, size);
 	return fd < 0 ? -errno : fd;
 }
 
-static int make_memory(const struct memory *m, struct err *err)
+static int make_memory(const struct restore *r, const struct memory *m, struct err *err)
 {
 	unsigned int flags = MFD_CLOEXEC | (m->e->seals == F_SEAL_SEAL ? 0 : MFD_ALLOW_SEALING);
 	int fd = -EBADF;
 
 	if (m->e->size && strcmp(m->e->name, m->e->hugetlb_flag ? anonymous_huge : anonymous) == 0)
-		fd = make_anonymous(m->e->size, m->e->hugetlb_flag);
+		fd = make_anonymous(r, m->e->size, m->e->hugetlb_flag);
 	if (fd < 0)
 		fd = memfd_create(m->e->name, flags | m->e->hugetlb_flag);
 	if (fd >= 0)
@@ -361,7 +360,7 @@ static int need_memory(struct restore *r, struct memory *m, struct err *err)
 
 	if (m->fd >= 0)
 		return 0;
-	fd = make_memory(m, err);
+	fd = make_memory(r, m, err);
 	if (fd < 0)
 		return fd;
 	n = fill(r, m, fd, err);
@@ -381,7 +380,6 @@ static int need_memory(struct restore *r, struct memory *m, struct err *err)
 static int open_memory(struct restore *r, struct memory *m, int flags, bool may_use,
 		       struct err *err)
 {
-	char self[40];
 	int fd, n = need_memory(r, m, err);
 
 	if (n < 0)
@@ -390,10 +388,10 @@ static int open_memory(struct restore *r, struct memory *m, int flags, bool may_
 		m->fd_is_used = true;
 		fd = fcntl(m->fd, F_DUPFD_CLOEXEC, 0);
 	} else {
-		snprintf(self, sizeof(self), "/proc/self/fd/%d", m->fd);
-		fd = open(self, (flags & O_ACCMODE) | O_CLOEXEC);
+		fd = restore_reopen(r, m->fd, flags & O_ACCMODE);
+		return fd < 0 ? err_sys(err, fd, "opening memfd '%s'", m->e->name) : fd;
 	}
-	return fd < 0 ? err_sys(err, -errno, "opening memfd '%s'", m->e->name) : fd;
+	return fd < 0 ? err_sys(err, -errno, "duplicating memfd '%s'", m->e->name) : fd;
 }
 
 static int open_mapping(struct restore *r, struct file_obj *obj, int flags, struct err *err)

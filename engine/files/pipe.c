@@ -168,14 +168,11 @@ static int load(struct restore *r, struct file_obj *obj, struct err *err)
 }
 
 /* A new description of the same pipe. */
-static int reopen(int fd, uint32_t flags, struct err *err)
+static int reopen(const struct restore *r, int fd, uint32_t flags, struct err *err)
 {
-	char path[40];
-	int r;
+	int n = restore_reopen(r, fd, (int)(flags & (O_ACCMODE | O_NONBLOCK | O_DIRECT)));
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	r = open(path, (int)(flags & (O_ACCMODE | O_NONBLOCK | O_DIRECT)) | O_CLOEXEC);
-	return r < 0 ? err_sys(err, -errno, "opening the pipe again by '%s'", path) : r;
+	return n < 0 ? err_sys(err, n, "opening the pipe again") : n;
 }
 
 /* What open(2) sets by itself on 64 bits, and pipe(2) does not. */
@@ -192,8 +189,8 @@ static bool is_plain_end(const struct pipe_end *end, uint32_t access)
 	return (flags & O_ACCMODE) == access && !(flags & KERNEL_O_LARGEFILE);
 }
 
-static int make_ends(struct pipe_group *g, const struct file_obj *first, int *rd, int *wr,
-		     struct err *err)
+static int make_ends(const struct restore *r, struct pipe_group *g, const struct file_obj *first,
+		     int *rd, int *wr, struct err *err)
 {
 	struct pipe_end *end, *reader = NULL, *writer = NULL;
 
@@ -206,7 +203,7 @@ static int make_ends(struct pipe_group *g, const struct file_obj *first, int *rd
 		} else if (!writer && is_plain_end(end, O_WRONLY)) {
 			writer = end;
 		} else {
-			end->fd = reopen(*wr, end->obj->entry->pipe->flags, err);
+			end->fd = reopen(r, *wr, end->obj->entry->pipe->flags, err);
 			if (end->fd < 0)
 				return end->fd;
 		}
@@ -232,7 +229,7 @@ static int make_pipe(struct restore *r, struct pipe_group *g, const struct file_
 	rd = p[0];
 	wr = p[1];
 	n = pipe_data_restore(pipe_data_find(all->data, g->pipe_id), wr, err);
-	return n < 0 ? n : make_ends(g, first, &rd, &wr, err);
+	return n < 0 ? n : make_ends(r, g, first, &rd, &wr, err);
 }
 
 /*
@@ -240,14 +237,14 @@ static int make_pipe(struct restore *r, struct pipe_group *g, const struct file_
  * we set do not reach the caller; what cannot be opened is used as it is: a socket, and a pipe of
  * the host's root from inside a user namespace.
  */
-static int use_inherited(struct file_obj *obj, int given, struct err *err)
+static int use_inherited(const struct restore *r, struct file_obj *obj, int given, struct err *err)
 {
 	struct stat st;
 	int fd;
 
 	if (fstat(given, &st) == 0 && S_ISSOCK(st.st_mode))
 		return given;
-	fd = reopen(given, obj->entry->pipe->flags, err);
+	fd = reopen(r, given, obj->entry->pipe->flags, err);
 	if (fd == -EACCES)
 		return given;
 	close(given);
@@ -261,10 +258,10 @@ static int open_end(struct restore *r, struct file_obj *obj, struct err *err)
 	int fd = -EBADF, n = files_inherit(r, obj, &fd, err);
 
 	if (n != 0)
-		return n == FILES_INHERITED ? use_inherited(obj, fd, err) : n;
+		return n == FILES_INHERITED ? use_inherited(r, obj, fd, err) : n;
 	for (end = g->ends; end && mine->fd < 0; end = end->next)
 		if (end->obj->fd >= 0)
-			return reopen(end->obj->fd, obj->entry->pipe->flags, err);
+			return reopen(r, end->obj->fd, obj->entry->pipe->flags, err);
 	if (mine->fd < 0) {
 		n = make_pipe(r, g, obj, err);
 		if (n < 0)

@@ -463,13 +463,10 @@ static int make_given(struct restore *r, struct terminal *t, struct err *err)
 
 /* Opened again where that can be: flags of the tree's descriptions are not the caller's business.
  */
-static int open_callers(const struct tty_end *end, int caller)
+static int open_callers(const struct restore *r, const struct tty_end *end, int caller)
 {
-	char path[32];
-	int fd;
+	int fd = restore_reopen(r, caller, open_flags(end));
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", caller);
-	fd = open(path, open_flags(end));
 	return fd >= 0 ? fd : fcntl(caller, F_DUPFD_CLOEXEC, 3);
 }
 
@@ -487,7 +484,7 @@ static int make_callers(struct restore *r, struct terminal *t, struct err *err)
 	for (e = t->ends; e && n == 0; e = e->next) {
 		if (!e->obj->needed || e->side->class == TTY_CURRENT)
 			continue;
-		e->fd = open_callers(e, caller);
+		e->fd = open_callers(r, e, caller);
 		if (e->fd < 0)
 			return err_sys(err, -errno, "opening the terminal of this command");
 		n = dress_given(e->side, e->fd, err);
