@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "engine/base/arena.h"
+#include "engine/base/idmap.h"
 #include "engine/base/still.h"
 #include "engine/base/vec.h"
 #include "engine/core/ns-types.h"
@@ -172,6 +173,7 @@ struct restore {
 	struct restore_tcp *tcp;	    /* NULL: no connection is cut off by this restore */
 	struct MqueueEntry *const *mqueues; /* of the inventory */
 	size_t n_mqueues;
+	struct idmap mqueues_by_id;
 	uint32_t keyring;  /* of a builder: the session keyring that it has, 0: the engine's */
 	uint64_t own_caps; /* permitted capabilities of the engine */
 	int null_fd;	   /* /dev/null at a number that builders see; 0: not needed */

@@ -53,21 +53,19 @@ int mqueues_load(struct restore *r, const InventoryEntry *e, struct err *err)
 	for (i = 0; i < e->n_mqueues; i++) {
 		if (check(e->mqueues[i], err) < 0)
 			return err->code;
-		if (mqueue_find(r, e->mqueues[i]->id) != e->mqueues[i])
+		if (mqueue_find(r, e->mqueues[i]->id))
 			return err_image(err, "'inventory.img': message queue %u is there twice",
 					 e->mqueues[i]->id);
+		if (idmap_put(&r->mqueues_by_id, &r->arena, e->mqueues[i]->id, 0, e->mqueues[i]) <
+		    0)
+			return err_nomem(err);
 	}
 	return 0;
 }
 
 const MqueueEntry *mqueue_find(const struct restore *r, uint32_t id)
 {
-	size_t i;
-
-	for (i = 0; i < r->n_mqueues; i++)
-		if (r->mqueues[i]->id == id)
-			return r->mqueues[i];
-	return NULL;
+	return idmap_find(&r->mqueues_by_id, id, 0);
 }
 
 /* Only one that has lost its name may get another. */
