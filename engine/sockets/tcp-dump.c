@@ -28,7 +28,7 @@ struct tcp_conn {
 	struct tcp_conn *next;
 	const struct dump_task *task;
 	const char *what;
-	int fd;	      /* our duplicate */
+	int fd;	      /* our duplicate, which stays open longer than this is needed */
 	FileEntry fe; /* its state is set when it is stopped */
 	bool stopped;
 };
@@ -62,10 +62,7 @@ int tcp_note(struct dump *d, const struct file_ref *ref, const FileEntry *fe, st
 	}
 	if (!c)
 		return err_nomem(err);
-	*c = (struct tcp_conn){ d->tcp->first, ref->task, ref->what, -1, *fe, false };
-	c->fd = fcntl(ref->lfd, F_DUPFD_CLOEXEC, 0);
-	if (c->fd < 0)
-		return err_sys(err, -errno, "keeping a TCP connection open");
+	*c = (struct tcp_conn){ d->tcp->first, ref->task, ref->what, ref->lfd, *fe, false };
 	d->tcp->first = c;
 	return 0;
 }
@@ -280,7 +277,6 @@ int tcp_dump(struct dump *d, struct err *err)
 void tcp_release(struct dump *d, bool goes_on)
 {
 	struct dump_tcp *all = d->tcp;
-	struct tcp_conn *c;
 
 	if (!all)
 		return;
@@ -289,8 +285,6 @@ void tcp_release(struct dump *d, bool goes_on)
 		end_repair(all, d->log);
 	}
 	guardian_stop(all->guardian);
-	for (c = all->first; c; c = c->next)
-		close(c->fd);
 	if (all->ns_fd >= 0)
 		close(all->ns_fd);
 	vec_free(&all->flows.list);
