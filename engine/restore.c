@@ -164,6 +164,7 @@ static void choose_fd_base(struct restore *r)
 	int high = restore_files_highest(r), open = highest_open();
 	int room = 64 + restore_files_waiting(r);
 
+	r->fd_low = open + 1;
 	r->fd_base = (high > open ? high : open) + 1;
 	if (r->fd_base < room)
 		r->fd_base = room;

@@ -178,6 +178,7 @@ struct restore {
 	uint64_t own_caps; /* permitted capabilities of the engine */
 	int null_fd;	   /* /dev/null at a number that builders see; 0: not needed */
 	int fd_base;	   /* lowest number of the engine's own descriptors in builders */
+	int fd_low;	   /* what the engine had open at first lies below */
 	int fd_next;	   /* next one to give out */
 	struct proc_vmas *own_vmas;
 	uint64_t scratch_addr, scratch_len; /* the same in every task */

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -29,6 +30,9 @@
 #include "engine/mem/load.h"
 #include "proto/files.pb-c.h"
 #include "proto/task.pb-c.h"
+
+/* Numbers for what else is opened, below and above those of files. */
+enum { SPARE = 64 };
 
 /* A file as it is mapped, or a directory that is lived in: the same file may also be open with
  * other flags. */
@@ -234,8 +238,14 @@ int restore_files_load_fs(struct restore *r, struct restore_task *task, struct e
 
 int restore_files_waiting(const struct restore *r)
 {
+	const struct restore_files *f = r->files;
+	int n = ghost_count(r);
+	size_t i;
+
 	/* other ends that are made with the first one, and memory that is opened more than once */
-	return (int)r->files->n + ghost_count(r);
+	for (i = 0; i < f->n; i++)
+		n += f->objs[i]->needed;
+	return n;
 }
 
 void restore_files_done(struct restore *r)
@@ -345,6 +355,31 @@ static void find_owners(struct restore *r)
 			}
 }
 
+/*
+ * One number above those of the tasks and one of the task's own for each file is more than may be
+ * open where a task has very many. If it is alone, a file can get one of its own numbers at once:
+ * nobody else may have another file there, and it stays until the end.
+ */
+static void place_low(struct restore *r)
+{
+	struct restore_files *f = r->files;
+	struct rlimit limit;
+	struct restore_fd *fd;
+	size_t i, n = f->mappings.n;
+	int low = SPARE + ghost_count(r);
+
+	if (low < r->fd_low)
+		low = r->fd_low;
+	for (i = 0; i < f->n; i++)
+		n += f->objs[i]->needed;
+	if (restore_holder(r, 1) || r->helpers.n || getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+	    (rlim_t)r->fd_next + n + SPARE <= limit.rlim_cur)
+		return;
+	vec_foreach (fd, &r->tasks.v[0]->fds)
+		if (fd->fd >= low && !fd->obj->place)
+			fd->obj->place = fd->fd;
+}
+
 int restore_files_link(struct restore *r, struct err *err)
 {
 	struct restore_files *f = r->files;
@@ -365,8 +400,9 @@ int restore_files_link(struct restore *r, struct err *err)
 			return err_wrap(err, n, "file %u (%s)", f->objs[i]->id,
 					f->objs[i]->kind->name);
 	}
+	place_low(r);
 	for (i = 0; i < f->n; i++)
-		if (f->objs[i]->needed)
+		if (f->objs[i]->needed && !f->objs[i]->place)
 			f->objs[i]->place = restore_reserve_fd(r);
 	vec_foreach (m, &f->mappings)
 		m->fd = m->obj->kind->open_mapping ? restore_reserve_fd(r) : m->obj->place;
@@ -482,11 +518,20 @@ static int create_all(struct restore *r, struct err *err)
  */
 static int hold_places(struct restore *r, struct err *err)
 {
+	const struct restore_files *f = r->files;
 	cleanup_fd int holder = eventfd(0, EFD_CLOEXEC);
 	int at = r->fd_base;
+	size_t i;
 
 	if (holder < 0)
 		return err_sys(err, -errno, "making a descriptor that holds places");
+	for (i = 0; i < f->n; i++) {
+		int place = f->objs[i]->place;
+
+		if (!place || place >= r->fd_base || fcntl(holder, F_DUPFD_CLOEXEC, place) == place)
+			continue;
+		return err_new(err, ERR_INTERNAL, -EBUSY, "descriptor %d is in use", place);
+	}
 	while (at < r->fd_next) {
 		int fd = fcntl(holder, F_DUPFD_CLOEXEC, at);
 
@@ -624,6 +669,8 @@ static int place_fd(const struct restore_fd *fd, int root_pidfd)
 {
 	if (is_late(fd->obj) && root_pidfd >= 0)
 		return fetch_late(root_pidfd, fd);
+	if (fd->obj->place == fd->fd)
+		return fcntl(fd->fd, F_SETFD, (int)fd->flags & FD_CLOEXEC) < 0 ? -errno : 0;
 	return dup3(is_late(fd->obj) ? fd->obj->place : fd->obj->fd, fd->fd,
 		    fd->flags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0
 		       ? -errno
