@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -411,11 +410,6 @@ int restore_files_link(struct restore *r, struct err *err)
 
 /* ---- in builders ---- */
 
-static bool is_late(const struct file_obj *obj)
-{
-	return obj->kind->late || obj->late;
-}
-
 static int move_to(int fd, int place, struct err *err)
 {
 	if (fd == place)
@@ -479,7 +473,7 @@ static int create_round(struct restore *r, size_t *ret_waiting, size_t *ret_made
 	for (i = 0; i < f->n; i++) {
 		int n;
 
-		if (!f->objs[i]->needed || is_late(f->objs[i]) || f->objs[i]->fd >= 0)
+		if (!f->objs[i]->needed || files_is_late(f->objs[i]) || f->objs[i]->fd >= 0)
 			continue;
 		n = files_need(r, f->objs[i], err);
 		if (n < 0 && n != FILES_LATER)
@@ -592,7 +586,7 @@ int restore_files_create_late(struct restore *r, struct err *err)
 	int n = 0;
 
 	for (i = 0; i < f->n && n == 0; i++)
-		if (f->objs[i]->needed && is_late(f->objs[i]))
+		if (f->objs[i]->needed && files_is_late(f->objs[i]))
 			n = files_need(r, f->objs[i], err);
 	if (n == 0)
 		n = finish_in_flight(r, true, err);
@@ -604,36 +598,6 @@ int restore_files_create_late(struct restore *r, struct err *err)
 	return n;
 }
 
-static int close_gap(int from, int to, struct err *err)
-{
-	if (from <= to && syscall(SYS_close_range, from, to, 0) < 0)
-		return err_sys(err, -errno, "closing descriptors");
-	return 0;
-}
-
-/* What replaces descriptors comes first: entries of an epoll set are for the real ones. */
-static int finish_kinds(struct restore *r, struct restore_task *task, bool everywhere,
-			struct err *err)
-{
-	struct restore_fd *fd;
-	int n = 0;
-
-	vec_foreach (fd, &task->fds) {
-		const struct file_kind *kind = fd->obj->kind;
-
-		if (n < 0 || !kind->finish || kind->finish_everywhere != everywhere ||
-		    fd->obj->inherited)
-			continue;
-		/* what must be done by an owner is done by the first */
-		if (!everywhere && (fd->obj->owner != task || fd->obj->owner_fd != fd->fd))
-			continue;
-		n = kind->finish(r, fd->obj, fd->fd, err);
-		if (n < 0)
-			err_wrap(err, n, "fd %d (%s)", fd->fd, kind->name);
-	}
-	return n;
-}
-
 /* What the root builder made after this one was born is fetched from there. */
 int files_borrow(struct restore *r, const struct file_obj *obj)
 {
@@ -641,78 +605,11 @@ int files_borrow(struct restore *r, const struct file_obj *obj)
 	int fd;
 
 	/* also if we know the number, because we share the memory of the root builder */
-	if (obj->fd >= 0 && !(is_late(obj) && getpid() != r->tasks.v[0]->ns_pid)) {
+	if (obj->fd >= 0 && !(files_is_late(obj) && getpid() != r->tasks.v[0]->ns_pid)) {
 		fd = fcntl(obj->fd, F_DUPFD_CLOEXEC, 0);
 		return fd < 0 ? -errno : fd;
 	}
 	root = (int)syscall(SYS_pidfd_open, r->tasks.v[0]->ns_pid, 0);
 	fd = root < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, root, obj->place, 0);
 	return fd < 0 ? -errno : fd;
-}
-
-/* The same while descriptors are being placed. */
-static int fetch_late(int root_pidfd, const struct restore_fd *fd)
-{
-	int got = (int)syscall(SYS_pidfd_getfd, root_pidfd, fd->obj->place, 0), n = 0;
-
-	if (got < 0)
-		return -errno;
-	if (got == fd->fd)
-		return fcntl(got, F_SETFD, (int)fd->flags & FD_CLOEXEC) < 0 ? -errno : 0;
-	if (dup3(got, fd->fd, fd->flags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
-		n = -errno;
-	close(got);
-	return n;
-}
-
-static int place_fd(const struct restore_fd *fd, int root_pidfd)
-{
-	if (is_late(fd->obj) && root_pidfd >= 0)
-		return fetch_late(root_pidfd, fd);
-	if (fd->obj->place == fd->fd)
-		return fcntl(fd->fd, F_SETFD, (int)fd->flags & FD_CLOEXEC) < 0 ? -errno : 0;
-	return dup3(is_late(fd->obj) ? fd->obj->place : fd->obj->fd, fd->fd,
-		    fd->flags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0
-		       ? -errno
-		       : 0;
-}
-
-/* A number above those of the task, since these are being given out. */
-static int open_root(struct restore *r, const struct restore_task *task, struct err *err)
-{
-	int fd, high;
-
-	if (!task->parent)
-		return -EBADF;
-	fd = (int)syscall(SYS_pidfd_open, r->tasks.v[0]->ns_pid, 0);
-	high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, r->fd_next);
-	if (high < 0)
-		return err_sys(err, -errno, "opening a pidfd of the root task");
-	close(fd);
-	return high;
-}
-
-int restore_files_place(struct restore *r, struct restore_task *task, struct err *err)
-{
-	cleanup_fd int root_pidfd = open_root(r, task, err);
-	struct restore_fd *fd;
-	int next = 0, n = 0;
-
-	if (root_pidfd < 0 && task->parent)
-		return root_pidfd;
-	vec_foreach (fd, &task->fds) {
-		n = close_gap(next, fd->fd - 1, err);
-		if (n < 0)
-			return n;
-		n = place_fd(fd, root_pidfd);
-		if (n < 0)
-			return err_sys(err, n, "placing fd %d (file %u)", fd->fd, fd->obj->id);
-		next = fd->fd + 1;
-	}
-	n = close_gap(next, r->fd_base - 1, err);
-	if (n == 0)
-		n = finish_kinds(r, task, true, err);
-	if (n == 0)
-		n = finish_kinds(r, task, false, err);
-	return n == 0 ? locks_restore(r, task, err) : n;
 }

@@ -48,6 +48,12 @@ int restore_files_create_late(struct restore *r, struct err *err)
 int restore_files_made(struct restore *r, struct err *err) __attribute__((warn_unused_result));
 void restore_files_letting_go(struct restore *r);
 
+/* It is made when all tasks are born. */
+static inline bool files_is_late(const struct file_obj *obj)
+{
+	return obj->kind->late || obj->late;
+}
+
 /* In every builder: descriptors of the task in their places, everything else below fd_base closed.
  */
 int restore_files_place(struct restore *r, struct restore_task *task, struct err *err)
