@@ -26,6 +26,7 @@ APPLETS = ('sh', 'cat', 'sleep', 'ps', 'ls', 'mkdir', 'ln', 'touch', 'id', 'tail
 COUNTER = '''#!/bin/sh
 read -r id </proc/sys/kernel/random/uuid
 ( while :; do sleep 0.3; done ) &
+echo $$ $! >/out/lasting
 n=0
 while :; do
 	n=$((n + 1))
@@ -173,17 +174,17 @@ def inner_pid(pid):
     return 0
 
 
-def snapshot(pid):
+def snapshot(pid, lasting=None):
     """
-    By pid inside the container. Programs that come and go are left out; a child that is about to become one of
-    them looks like its parent, one that has ended like a zombie to be kept, and a shell that redirects
-    something holds descriptors that are not its own, all for a moment: what is seen twice alike counts.
+    By pid inside the container; lasting: of those that are there all the time, None for all. Programs that come
+    and go are left out. A shell that redirects something holds descriptors that are not its own for a moment:
+    what is seen twice alike counts.
     """
-    seen = [snapshot_once(pid)]
+    seen = [snapshot_once(pid, lasting)]
 
     def still():
         time.sleep(0.15)
-        seen.append(snapshot_once(pid))
+        seen.append(snapshot_once(pid, lasting))
         return seen[-1] == seen[-2]
     until(still, 'processes that stay as they are', 20)
     return seen[-1]
@@ -199,7 +200,7 @@ def describe(p, volatile):
     return {'maps': merged_maps(p), 'descriptors': descriptors_of(p), 'status': status_of(p), 'mounts': mounts_of(p)}
 
 
-def snapshot_once(pid, volatile=('sleep',)):
+def snapshot_once(pid, lasting, volatile=('sleep',)):
     result = {}
     for p in tree_of(pid):
         while True:
@@ -210,7 +211,7 @@ def snapshot_once(pid, volatile=('sleep',)):
                 if os.path.exists(f'/proc/{p}'):
                     continue
                 break
-            if what:
+            if what and (lasting is None or inner in lasting):
                 result[inner] = what
             break
     return result
@@ -392,6 +393,12 @@ class Container:
     def counts_on(self, by=3):
         first = self.counted()
         until(lambda: self.counted() >= first + by, f'counting on from {first}', 10)
+
+    def snapshot(self, pid=None):
+        """Of a counter, the two shells: their children come and go."""
+        path = f'{self.out}/lasting'
+        lasting = {int(x) for x in read(path).split()} if os.path.exists(path) else None
+        return snapshot(pid or self.pid, lasting)
 
     def verify_workload(self):
         """Tells the workload to verify itself."""
