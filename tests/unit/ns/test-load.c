@@ -87,6 +87,7 @@ static void world_done(struct world *w)
 	vec_foreach (m, &w->r.messages)
 		protobuf_c_message_free_unpacked(*m, NULL);
 	vec_free(&w->r.messages);
+	still_done(&w->r.still);
 	vec_free(&w->r.tasks);
 	arena_done(&w->r.arena);
 	image_set_free(w->images);
