@@ -73,6 +73,7 @@ struct file_obj {
 	int place;	/* number that it gets in builders, 0: none */
 	bool creating;	/* to find cycles */
 	bool needed;	/* somebody uses it */
+	bool borrowed;	/* others reach for it, see files_reach() */
 	bool in_flight; /* nobody has a descriptor of it: it only waits in queues */
 	bool inherited; /* given by the caller (--inherit-fd) instead of created */
 	bool late; /* link(): this one is made when all tasks are born, as kinds that are late */

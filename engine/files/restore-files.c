@@ -314,6 +314,7 @@ int restore_files_mapping_fd(const struct restore *r, uint32_t id, int flags)
 
 void files_reach(struct restore *r, struct file_obj *obj)
 {
+	obj->borrowed = true;
 	if (obj->needed)
 		return;
 	obj->needed = obj->in_flight = true;
@@ -354,29 +355,78 @@ static void find_owners(struct restore *r)
 			}
 }
 
-/*
- * One number above those of the tasks and one of the task's own for each file is more than may be
- * open where a task has very many. If it is alone, a file can get one of its own numbers at once:
- * nobody else may have another file there, and it stays until the end.
- */
-static void place_low(struct restore *r)
+/* Whether the numbers above those of the tasks, one for each file, are more than may be open. */
+static bool is_tight(const struct restore *r)
 {
-	struct restore_files *f = r->files;
+	const struct restore_files *f = r->files;
 	struct rlimit limit;
-	struct restore_fd *fd;
 	size_t i, n = f->mappings.n;
-	int low = SPARE + ghost_count(r);
 
-	if (low < r->fd_low)
-		low = r->fd_low;
 	for (i = 0; i < f->n; i++)
 		n += f->objs[i]->needed;
-	if (restore_holder(r, 1) || r->helpers.n || getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
-	    (rlim_t)r->fd_next + n + SPARE <= limit.rlim_cur)
-		return;
-	vec_foreach (fd, &r->tasks.v[0]->fds)
-		if (fd->fd >= low && !fd->obj->place)
-			fd->obj->place = fd->fd;
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+	       (rlim_t)r->fd_next + n + SPARE > limit.rlim_cur;
+}
+
+/* Files that others than one task look for by their place, until the end. */
+static bool is_wanted(const struct restore *r, const struct file_obj *obj)
+{
+	return !obj->owner || obj->borrowed || (files_is_late(obj) && obj->owner != r->tasks.v[0]);
+}
+
+enum { PLACE_HIGH = -1 };
+
+/* What each number stands for; a number that stands for several files stands for none. */
+static void note_numbers(struct restore *r, struct file_obj **numbers, struct file_obj *several)
+{
+	struct restore_task *t;
+	struct restore_fd *fd;
+	size_t i;
+
+	for (i = 0; (t = restore_holder(r, i)); i++)
+		vec_foreach (fd, &t->fds) {
+			struct file_obj **slot = &numbers[fd->fd];
+
+			*slot = *slot && *slot != fd->obj ? several : fd->obj;
+			if (fd->obj->owner != t || is_wanted(r, fd->obj))
+				fd->obj->place = PLACE_HIGH;
+		}
+}
+
+/*
+ * Where a second number for each file is too much, those that one task alone has get one of its own
+ * numbers at once, if no other task has another file there. It inherits them and keeps them; the
+ * others close them, as all that they have below fd_base.
+ */
+static int place_low(struct restore *r, struct err *err)
+{
+	struct restore_files *f = r->files;
+	struct file_obj **numbers, several = { 0 };
+	struct restore_task *t;
+	struct restore_fd *fd;
+	struct mapping *m;
+	int low = SPARE + ghost_count(r);
+	size_t i;
+
+	if (r->holders.n || r->helpers.n || !is_tight(r))
+		return 0;
+	numbers = arena_alloc(&r->arena, ((size_t)r->fd_base + 1) * sizeof(struct file_obj *));
+	if (!numbers)
+		return err_nomem(err);
+	note_numbers(r, numbers, &several);
+	vec_foreach (m, &f->mappings)
+		if (!m->obj->kind->open_mapping)
+			m->obj->place = PLACE_HIGH;
+	if (low < r->fd_low)
+		low = r->fd_low;
+	for (i = 0; (t = restore_holder(r, i)); i++)
+		vec_foreach (fd, &t->fds)
+			if (fd->fd >= low && !fd->obj->place && numbers[fd->fd] == fd->obj)
+				fd->obj->place = fd->fd;
+	for (i = 0; i < f->n; i++)
+		if (f->objs[i]->place == PLACE_HIGH)
+			f->objs[i]->place = 0;
+	return 0;
 }
 
 int restore_files_link(struct restore *r, struct err *err)
@@ -399,7 +449,9 @@ int restore_files_link(struct restore *r, struct err *err)
 			return err_wrap(err, n, "file %u (%s)", f->objs[i]->id,
 					f->objs[i]->kind->name);
 	}
-	place_low(r);
+	n = place_low(r, err);
+	if (n < 0)
+		return n;
 	for (i = 0; i < f->n; i++)
 		if (f->objs[i]->needed && !f->objs[i]->place)
 			f->objs[i]->place = restore_reserve_fd(r);

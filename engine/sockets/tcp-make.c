@@ -296,18 +296,25 @@ static bool is_connection(const struct isk *s)
 	return s->stream.e && s->obj->needed && !s->obj->inherited;
 }
 
+/* The root task has all of them above fd_base; below it, its owner has it alone. */
+static int take_from(const struct restore *r, const struct file_obj *obj)
+{
+	bool own = obj->place < r->fd_base && obj->owner;
+	pid_t pid = own ? obj->owner->pid : r->tasks.v[0]->pid;
+	cleanup_fd int holder = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	return holder < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, holder, obj->place, 0);
+}
+
 int tcp_adopt(struct restore *r, struct err *err)
 {
 	struct restore_inet *all = files_restore_state(r, &kind_inet, sizeof(*all));
-	cleanup_fd int root = -EBADF;
 	struct isk *s;
 
 	for (s = all ? all->first : NULL; s; s = s->next) {
 		if (!is_connection(s))
 			continue;
-		if (root < 0)
-			root = (int)syscall(SYS_pidfd_open, r->tasks.v[0]->pid, 0);
-		s->fd = root < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, root, s->obj->place, 0);
+		s->fd = take_from(r, s->obj);
 		if (s->fd < 0)
 			return err_sys(err, -errno, "taking hold of TCP connection %u", s->e->ino);
 	}

@@ -80,12 +80,13 @@ static int many_threads_setup(void)
 
 static struct workload_param fd_params[] = {
 	{ "n", 1000, "number of descriptors" },
+	{ "child", 0, "1: a child has them" },
 	{ 0 },
 };
 
 static int *fds;
 
-static int fds_setup(void)
+static int fds_open(void)
 {
 	long n = param("n", 1000);
 	struct rlimit rl;
@@ -108,7 +109,7 @@ static int fds_setup(void)
 	return WL_OK;
 }
 
-static int fds_verify(void)
+static int fds_look(void)
 {
 	for (long i = 0; i < param("n", 1000); i++) {
 		if (lseek(fds[i], 0, SEEK_CUR) != i * 3)
@@ -119,6 +120,35 @@ static int fds_verify(void)
 			return fail("descriptor %ld: flags changed", i);
 	}
 	return WL_OK;
+}
+
+static struct station *fds_station;
+static int fds_opened;
+
+static int fds_child_verify(void *arg)
+{
+	return fds_opened == WL_OK ? fds_look() : fds_opened;
+}
+
+static void fds_child(void *arg)
+{
+	fds_opened = fds_open();
+	station_serve(fds_station, fds_child_verify, NULL);
+}
+
+static int fds_verify(void)
+{
+	return param("child", 0) ? station_ask(fds_station, "the child") : fds_look();
+}
+
+static int fds_setup(void)
+{
+	if (!param("child", 0))
+		return fds_open();
+	fds_station = stations_new(1);
+	if (!fds_station || child_start(fds_child, NULL) < 0)
+		return fail_errno("a child");
+	return fds_verify();
 }
 
 /* ---- many-mappings: pages of one region that differ in protection, so they cannot merge ---- */
