@@ -10,6 +10,8 @@
 #include "engine/core/restore.h"
 #include "engine/task/task-asked.h"
 
+struct TaskTimersEntry;
+
 struct task_attr {
 	const char *name;
 	bool per_thread; /* else it belongs to the process: only its leader is asked */
@@ -83,3 +85,9 @@ int rseq_finish(struct restore_thread *th, struct err *err) __attribute__((warn_
  */
 int rseq_forget(struct restore_thread *th, struct program *p, struct err *err)
 	__attribute__((warn_unused_result));
+
+/*
+ * The calls that make POSIX timers with their numbers where a process cannot choose these: in one
+ * that has made none, the first number is 0.
+ */
+void timers_put_counted(const struct TaskTimersEntry *t, struct program *p);

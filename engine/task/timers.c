@@ -191,6 +191,17 @@ static int capture_posix(struct dump *d, struct dump_thread *th, const struct pr
 	return 0;
 }
 
+/*
+ * Before 6.15 the kernel gives a process one number after the other. Counting up to a high one
+ * takes too many calls.
+ */
+enum { COUNTED_IDS_MAX = 2000, RESTORE_IDS_GET = 2 };
+
+static bool can_choose_ids(void)
+{
+	return prctl(PR_TIMER_CREATE_RESTORE_IDS, RESTORE_IDS_GET, 0, 0, 0) >= 0;
+}
+
 static int check_posix(struct restore *r, struct restore_thread *th, struct err *err)
 {
 	const TaskTimersEntry *t = th->core->tc->timers;
@@ -202,8 +213,78 @@ static int check_posix(struct restore *r, struct restore_thread *th, struct err 
 		if (e->it_id > INT32_MAX || e->si_signo > 64 || e->insec >= 1000000000 ||
 		    e->vnsec >= 1000000000)
 			return err_image(err, "POSIX timer %u is not valid", e->it_id);
+		if (e->it_id >= COUNTED_IDS_MAX && !can_choose_ids())
+			return err_refuse(
+				err,
+				"POSIX timer %u has a number that only Linux 6.15 gives at "
+				"once; here they end at %d",
+				e->it_id, COUNTED_IDS_MAX);
 	}
 	return 0;
+}
+
+static void put_new_timer(const PosixTimerEntry *e, struct program *p)
+{
+	struct sigevent ev = { 0 };
+	int id = (int)e->it_id;
+	uint64_t at = prog_bytes(p, &id, sizeof(id));
+
+	ev.sigev_notify = (int)e->it_sigev_notify;
+	ev.sigev_signo = (int)e->si_signo;
+	ev.sigev_value.sival_ptr = (void *)(uintptr_t)e->sival_ptr;
+	if (e->has_notify_thread_id)
+		ev._sigev_un._tid = e->notify_thread_id;
+	prog_syscall(p, "making a POSIX timer", PROG_STOP, SYS_timer_create, PN((int)e->clock_id),
+		     PD(prog_bytes(p, &ev, sizeof(ev))), PD(at));
+}
+
+static void put_chosen(const TaskTimersEntry *t, struct program *p)
+{
+	size_t i;
+
+	prog_syscall(p, "asking for timers with chosen ids (Linux 6.15)", PROG_STOP, SYS_prctl,
+		     PN(PR_TIMER_CREATE_RESTORE_IDS), PN(1), PN(0), PN(0), PN(0));
+	for (i = 0; i < t->n_posix; i++)
+		put_new_timer(t->posix[i], p);
+	prog_syscall(p, "ending timers with chosen ids", PROG_STOP, SYS_prctl,
+		     PN(PR_TIMER_CREATE_RESTORE_IDS), PN(0), PN(0), PN(0), PN(0));
+}
+
+static const PosixTimerEntry *timer_of(const TaskTimersEntry *t, uint32_t id)
+{
+	size_t i;
+
+	for (i = 0; i < t->n_posix; i++)
+		if (t->posix[i]->it_id == id)
+			return t->posix[i];
+	return NULL;
+}
+
+/* Those in between are deleted again. */
+void timers_put_counted(const TaskTimersEntry *t, struct program *p)
+{
+	struct sigevent none = { .sigev_notify = SIGEV_NONE };
+	uint64_t unused = prog_bytes(p, NULL, sizeof(int));
+	uint64_t ev = prog_bytes(p, &none, sizeof(none));
+	uint64_t now = prog_bytes(p, NULL, sizeof(struct itimerspec));
+	uint32_t id;
+	size_t left = t->n_posix;
+
+	for (id = 0; left && id < COUNTED_IDS_MAX; id++) {
+		const PosixTimerEntry *e = timer_of(t, id);
+
+		if (e) {
+			put_new_timer(e, p);
+			prog_syscall(p, "looking for a POSIX timer by its number", PROG_STOP,
+				     SYS_timer_gettime, PN(id), PD(now));
+			left--;
+			continue;
+		}
+		prog_syscall(p, "counting up to the number of a POSIX timer", PROG_STOP,
+			     SYS_timer_create, PN(CLOCK_MONOTONIC), PD(ev), PD(unused));
+		prog_syscall(p, "counting up to the number of a POSIX timer", PROG_STOP,
+			     SYS_timer_delete, PN(id));
+	}
 }
 
 static void put_posix(struct restore *r, struct restore_thread *th, struct program *p)
@@ -213,24 +294,10 @@ static void put_posix(struct restore *r, struct restore_thread *th, struct progr
 
 	if (!t->n_posix)
 		return;
-	prog_syscall(p, "asking for timers with chosen ids (Linux 6.15)", PROG_STOP, SYS_prctl,
-		     PN(PR_TIMER_CREATE_RESTORE_IDS), PN(1), PN(0), PN(0), PN(0));
-	for (i = 0; i < t->n_posix; i++) {
-		const PosixTimerEntry *e = t->posix[i];
-		struct sigevent ev = { 0 };
-		int id = (int)e->it_id;
-		uint64_t at = prog_bytes(p, &id, sizeof(id));
-
-		ev.sigev_notify = (int)e->it_sigev_notify;
-		ev.sigev_signo = (int)e->si_signo;
-		ev.sigev_value.sival_ptr = (void *)(uintptr_t)e->sival_ptr;
-		if (e->has_notify_thread_id)
-			ev._sigev_un._tid = e->notify_thread_id;
-		prog_syscall(p, "making a POSIX timer", PROG_STOP, SYS_timer_create,
-			     PN((int)e->clock_id), PD(prog_bytes(p, &ev, sizeof(ev))), PD(at));
-	}
-	prog_syscall(p, "ending timers with chosen ids", PROG_STOP, SYS_prctl,
-		     PN(PR_TIMER_CREATE_RESTORE_IDS), PN(0), PN(0), PN(0), PN(0));
+	if (can_choose_ids())
+		put_chosen(t, p);
+	else
+		timers_put_counted(t, p);
 	for (i = 0; i < t->n_posix; i++) {
 		const PosixTimerEntry *e = t->posix[i];
 		struct itimerspec it = { { (time_t)e->isec, (long)e->insec },
