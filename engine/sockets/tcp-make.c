@@ -144,15 +144,26 @@ static int set_stream_options(int sk, uint32_t state, const TcpStreamEntry *e, s
 	return 0;
 }
 
-/* Room for any queue; the sizes of the image are set later. The kernel doubles the number. */
-static int make_room(int sk, struct err *err)
+/* Beyond the limit of the system, unless we are in a user namespace, which may not do that. */
+static int set_room(int sk, int force, int limited)
 {
 	int most = INT_MAX / 2;
 
-	if (setsockopt(sk, SOL_SOCKET, SO_SNDBUFFORCE, &most, sizeof(most)) < 0 ||
-	    setsockopt(sk, SOL_SOCKET, SO_RCVBUFFORCE, &most, sizeof(most)) < 0)
-		return err_sys(err, -errno, "making room for the queues");
+	if (setsockopt(sk, SOL_SOCKET, force, &most, sizeof(most)) == 0)
+		return 0;
+	if (errno != EPERM || setsockopt(sk, SOL_SOCKET, limited, &most, sizeof(most)) < 0)
+		return -errno;
 	return 0;
+}
+
+/* Room for any queue; the sizes of the image are set later. The kernel doubles the number. */
+static int make_room(int sk, struct err *err)
+{
+	int r = set_room(sk, SO_SNDBUFFORCE, SO_SNDBUF);
+
+	if (r == 0)
+		r = set_room(sk, SO_RCVBUFFORCE, SO_RCVBUF);
+	return r < 0 ? err_sys(err, r, "making room for the queues") : 0;
 }
 
 /* Of one call the kernel makes one piece of memory, which it may not have: then smaller ones. */
