@@ -6,17 +6,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
+#include "engine/core/keeper.h"
 #include "engine/files/terminals.h"
 #include "engine/files/tty-queue.h"
 #include "engine/files/tty.h"
@@ -30,14 +26,11 @@ struct kept {
 };
 
 struct tty_keeper {
-	pid_t pid;
-	int socket;
-	size_t n;
+	struct keeper keeper;
+	size_t n, taken; /* taken: as the keeper knows it */
 	struct dump_tty **masters;
 	struct kept *kept; /* shared */
 };
-
-enum { WORD_TAKEN = 't', WORD_PUT_BACK = 'p', WORD_FORGET = 'f' };
 
 /* ---- in the keeper ---- */
 
@@ -97,24 +90,24 @@ static void put_one(const struct dump_tty *master, const struct kept *k)
 	set_packet_mode(master, 1);
 }
 
-static _Noreturn void keep(const struct tty_keeper *k, int sock)
+static void take_all(void *arg)
 {
-	char word = WORD_TAKEN;
-	size_t i, taken;
+	struct tty_keeper *k = arg;
+	int r = 0;
 
-	prctl(PR_SET_NAME, "ckpt-keeper");
-	/* no terminal of ours, whose signals would end us */
-	setsid();
-	signal(SIGPIPE, SIG_IGN);
-	for (taken = 0; taken < k->n; taken++) {
-		k->kept[taken].failed = take_one(k->masters[taken], &k->kept[taken]);
-		if (k->kept[taken].failed < 0 && taken++ < k->n)
-			break;
+	while (k->taken < k->n && r >= 0) {
+		r = take_one(k->masters[k->taken], &k->kept[k->taken]);
+		k->kept[k->taken++].failed = r;
 	}
-	if (write(sock, &word, 1) != 1 || read(sock, &word, 1) != 1 || word != WORD_FORGET)
-		for (i = 0; i < taken; i++)
-			put_one(k->masters[i], &k->kept[i]);
-	_exit(0);
+}
+
+static void put_all(void *arg)
+{
+	const struct tty_keeper *k = arg;
+	size_t i;
+
+	for (i = 0; i < k->taken; i++)
+		put_one(k->masters[i], &k->kept[i]);
 }
 
 /* ---- in the engine ---- */
@@ -124,23 +117,6 @@ static bool to_be_drained(const struct dump_tty *t)
 {
 	return t->class == TTY_MASTER && !t->external && !t->hung &&
 	       ((t->peer && t->peer->files) || t->info->slave_closed);
-}
-
-static int fork_keeper(struct tty_keeper *k, struct err *err)
-{
-	int sp[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sp) < 0)
-		return err_sys(err, -errno, "making a socket");
-	k->pid = fork();
-	if (k->pid == 0) {
-		close(sp[0]);
-		keep(k, sp[1]);
-	}
-	close(sp[1]);
-	k->socket = sp[0];
-	return k->pid < 0 ? err_sys(err, -errno, "forking a process that holds terminals' data")
-			  : 0;
 }
 
 static int keeper_new(struct dump *d, struct dump_ttys *all, struct tty_keeper **ret,
@@ -157,7 +133,7 @@ static int keeper_new(struct dump *d, struct dump_ttys *all, struct tty_keeper *
 		return 0;
 	if (!k || !(k->masters = arena_alloc(&d->arena, n * sizeof(*k->masters))))
 		return err_nomem(err);
-	k->socket = -EBADF;
+	k->keeper.socket = -EBADF;
 	for (t = all->first; t; t = t->next)
 		if (to_be_drained(t))
 			k->masters[k->n++] = t;
@@ -188,19 +164,18 @@ static int check_taken(const struct tty_keeper *k, struct err *err)
 
 int tty_keeper_start(struct dump *d, struct dump_ttys *all, struct err *err)
 {
+	struct keeper_work work = { .what = "terminals' data",
+				    .take = take_all,
+				    .put_back = put_all };
 	struct tty_keeper *k;
-	char word;
 	int r = keeper_new(d, all, &k, err);
 
 	if (r < 0 || !k)
 		return r;
 	all->keeper = k;
-	r = fork_keeper(k, err);
-	if (r < 0)
-		return r;
-	if (read(k->socket, &word, 1) != 1)
-		return err_sys(err, -EIO, "hearing from the process that holds terminals' data");
-	return check_taken(k, err);
+	work.arg = k;
+	r = keeper_start(&k->keeper, &work, err);
+	return r == 0 ? check_taken(k, err) : r;
 }
 
 static int write_queue(struct dump *d, uint32_t tty_id, const struct tty_queue *q)
@@ -246,17 +221,11 @@ int tty_keeper_write(struct dump *d, struct dump_ttys *all, struct err *err)
 void tty_keeper_end(struct dump *d, struct dump_ttys *all, bool put_back)
 {
 	struct tty_keeper *k = all->keeper;
-	char word = put_back ? WORD_PUT_BACK : WORD_FORGET;
 
 	if (!k)
 		return;
 	all->keeper = NULL;
-	if (k->socket >= 0) {
-		(void)!send(k->socket, &word, 1, MSG_NOSIGNAL);
-		close(k->socket);
-	}
-	while (k->pid > 0 && waitpid(k->pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	keeper_end(&k->keeper, put_back);
 	munmap(k->kept, k->n * sizeof(*k->kept));
 }
 

@@ -6,23 +6,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "engine/base/cleanup.h"
+#include "engine/core/keeper.h"
 #include "engine/ns/mqueue-priv.h"
 #include "engine/ns/ns-priv.h"
 
 enum { ALIGN = 8, ROOT_COMMAND_CREATE = 6 /* FSCONFIG_CMD_CREATE */ };
-enum { WORD_TAKEN = 't', WORD_PUT_BACK = 'p', WORD_FORGET = 'f' };
 
 /* Of one queue. Written by the keeper before it says that it is through. */
 struct kept {
@@ -32,8 +28,8 @@ struct kept {
 };
 
 struct mqueue_keeper {
-	pid_t pid;
-	int socket;
+	struct keeper keeper;
+	const struct dump *d;
 	size_t n, size;
 	struct kept *kept; /* shared; in the order of the queues */
 	int *failed;	   /* shared: negative errno */
@@ -110,9 +106,9 @@ static int enter(const struct dump *d)
 	return ns < 0 || setns(ns, CLONE_NEWIPC) < 0 ? -errno : 0;
 }
 
-static int take_all(const struct dump *d, const struct dump_mqueues *all,
-		    const struct mqueue_keeper *k)
+static int take_queues(const struct mqueue_keeper *k)
 {
+	const struct dump *d = k->d;
 	const struct dump_mqueue *q;
 	size_t i = 0;
 	int root = -EBADF, r = 0;
@@ -123,7 +119,7 @@ static int take_all(const struct dump *d, const struct dump_mqueues *all,
 		if (r == 0 && root < 0)
 			r = root;
 	}
-	for (q = all->first; q && r == 0; q = q->next, i++) {
+	for (q = d->mqueues->first; q && r == 0; q = q->next, i++) {
 		if (!q->attr.mq_curmsgs)
 			continue;
 		k->kept[i].fd = open_queue(q, root);
@@ -134,41 +130,23 @@ static int take_all(const struct dump *d, const struct dump_mqueues *all,
 	return r;
 }
 
-static _Noreturn void keep(const struct dump *d, const struct dump_mqueues *all,
-			   const struct mqueue_keeper *k, int sock)
+static void take_all(void *arg)
 {
-	char word = WORD_TAKEN;
+	const struct mqueue_keeper *k = arg;
+
+	*k->failed = take_queues(k);
+}
+
+static void put_all(void *arg)
+{
+	const struct mqueue_keeper *k = arg;
 	size_t i;
 
-	prctl(PR_SET_NAME, "ckpt-keeper");
-	/* not with a terminal that the engine is stopped by */
-	setsid();
-	signal(SIGPIPE, SIG_IGN);
-	*k->failed = take_all(d, all, k);
-	if (write(sock, &word, 1) != 1 || read(sock, &word, 1) != 1 || word != WORD_FORGET)
-		for (i = 0; i < k->n; i++)
-			put(&k->kept[i], (const char *)k->kept);
-	_exit(0);
+	for (i = 0; i < k->n; i++)
+		put(&k->kept[i], (const char *)k->kept);
 }
 
 /* ---- in the engine ---- */
-
-static int fork_keeper(struct dump *d, struct dump_mqueues *all, struct mqueue_keeper *k,
-		       struct err *err)
-{
-	int sp[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sp) < 0)
-		return err_sys(err, -errno, "making a socket");
-	k->pid = fork();
-	if (k->pid == 0) {
-		close(sp[0]);
-		keep(d, all, k, sp[1]);
-	}
-	close(sp[1]);
-	k->socket = sp[0];
-	return k->pid < 0 ? err_sys(err, -errno, "forking a process that holds messages") : 0;
-}
 
 static int keeper_new(struct dump *d, struct dump_mqueues *all, struct mqueue_keeper **ret,
 		      struct err *err)
@@ -199,25 +177,25 @@ static int keeper_new(struct dump *d, struct dump_mqueues *all, struct mqueue_ke
 		k->kept[i].room = (size_t)q->attr.mq_curmsgs * room_of((size_t)q->attr.mq_msgsize);
 		messages += k->kept[i].room;
 	}
-	k->socket = -EBADF;
+	k->keeper.socket = -EBADF;
+	k->d = d;
 	*ret = k;
 	return 0;
 }
 
 int mqueue_keeper_start(struct dump *d, struct dump_mqueues *all, struct err *err)
 {
+	struct keeper_work work = { .what = "messages", .take = take_all, .put_back = put_all };
 	struct mqueue_keeper *k = NULL;
-	char word;
 	int r = keeper_new(d, all, &k, err);
 
 	if (r < 0 || !k)
 		return r;
 	all->keeper = k;
-	r = fork_keeper(d, all, k, err);
+	work.arg = k;
+	r = keeper_start(&k->keeper, &work, err);
 	if (r < 0)
 		return r;
-	if (read(k->socket, &word, 1) != 1)
-		return err_sys(err, -EIO, "hearing from the process that holds messages");
 	return *k->failed < 0 ? err_sys(err, *k->failed, "taking the messages of a queue") : 0;
 }
 
@@ -243,16 +221,10 @@ const struct kept_message *mqueue_keeper_next(const struct dump_mqueues *all,
 void mqueue_keeper_end(struct dump_mqueues *all, bool put_back)
 {
 	struct mqueue_keeper *k = all->keeper;
-	char word = put_back ? WORD_PUT_BACK : WORD_FORGET;
 
 	if (!k)
 		return;
 	all->keeper = NULL;
-	if (k->socket >= 0) {
-		(void)!send(k->socket, &word, 1, MSG_NOSIGNAL);
-		close(k->socket);
-	}
-	while (k->pid > 0 && waitpid(k->pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	keeper_end(&k->keeper, put_back);
 	munmap(k->kept, k->size);
 }
