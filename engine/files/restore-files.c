@@ -235,16 +235,20 @@ int restore_files_load_fs(struct restore *r, struct restore_task *task, struct e
 	return n == 0 ? restore_files_need_mapping(r, fs->root_id, DIRECTORY_FLAGS, err) : n;
 }
 
-int restore_files_waiting(const struct restore *r)
+static int count_needed(const struct restore_files *f)
 {
-	const struct restore_files *f = r->files;
-	int n = ghost_count(r);
 	size_t i;
+	int n = 0;
 
-	/* other ends that are made with the first one, and memory that is opened more than once */
 	for (i = 0; i < f->n; i++)
 		n += f->objs[i]->needed;
 	return n;
+}
+
+int restore_files_waiting(const struct restore *r)
+{
+	/* other ends that are made with the first one, and memory that is opened more than once */
+	return ghost_count(r) + count_needed(r->files);
 }
 
 void restore_files_done(struct restore *r)
@@ -358,12 +362,9 @@ static void find_owners(struct restore *r)
 /* Whether the numbers above those of the tasks, one for each file, are more than may be open. */
 static bool is_tight(const struct restore *r)
 {
-	const struct restore_files *f = r->files;
+	size_t n = r->files->mappings.n + (size_t)count_needed(r->files);
 	struct rlimit limit;
-	size_t i, n = f->mappings.n;
 
-	for (i = 0; i < f->n; i++)
-		n += f->objs[i]->needed;
 	return getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
 	       (rlim_t)r->fd_next + n + SPARE > limit.rlim_cur;
 }

@@ -65,6 +65,8 @@ int ipc_vars_load(struct restore *r, struct ns_ipc *ipc, struct err *err);
 int ipc_vars_grow(struct restore *r, const struct ns_ipc *ipc, uint64_t biggest_message,
 		  struct err *err);
 int ipc_vars_set(struct restore *r, const struct ns_ipc *ipc, struct err *err);
+/* Raises one setting to that value if it is below; ipc_vars_set() gives it its own later. */
+int ipc_vars_widen(struct restore *r, const char *path, uint64_t want, struct err *err);
 bool ipc_vars_rmid_forced(const struct ns_ipc *ipc);
 
 struct ipc_vars;

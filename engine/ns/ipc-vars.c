@@ -197,7 +197,7 @@ static int set_vars(struct restore *r, const struct ns_ipc *ipc, const struct va
 	return q;
 }
 
-static int grow(struct restore *r, const char *path, uint64_t want, struct err *err)
+int ipc_vars_widen(struct restore *r, const char *path, uint64_t want, struct err *err)
 {
 	char text[32];
 	int q = ns_sysctl_read(path, text, sizeof(text));
@@ -239,8 +239,8 @@ int ipc_vars_grow(struct restore *r, const struct ns_ipc *ipc, uint64_t biggest_
 
 	for (size_t i = 0; i < VAR_COUNT && q == 0; i++)
 		if (!vars[i].mqueue)
-			q = grow(r, vars[i].path, get(&ipc->vars->e, &vars[i]), err);
-	return q == 0 ? grow(r, "kernel/msgmax", biggest_message, err) : q;
+			q = ipc_vars_widen(r, vars[i].path, get(&ipc->vars->e, &vars[i]), err);
+	return q == 0 ? ipc_vars_widen(r, "kernel/msgmax", biggest_message, err) : q;
 }
 
 int ipc_vars_set(struct restore *r, const struct ns_ipc *ipc, struct err *err)

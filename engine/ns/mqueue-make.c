@@ -12,7 +12,7 @@
 
 #include "engine/base/cleanup.h"
 #include "engine/ns/mqueue.h"
-#include "engine/ns/ns-priv.h"
+#include "engine/ns/ipc-priv.h"
 #include "proto/inventory.pb-c.h"
 #include "proto/ipc.pb-c.h"
 
@@ -106,22 +106,8 @@ int mqueue_make(const MqueueEntry *e, char *ret_name, struct err *err)
 	return take_fd(&fd);
 }
 
-/* Settings of the namespace that get their values when everything is there. */
-static int widen(const char *path, uint64_t want, struct err *err)
-{
-	char text[32];
-	int n = ns_sysctl_read(path, text, sizeof(text));
-	unsigned long now = 0;
-
-	if (n < 0 || sscanf(text, "%lu", &now) != 1)
-		return err_sys(err, n < 0 ? n : -EPROTO, "reading '/proc/sys/%s'", path);
-	if (now >= want)
-		return 0;
-	snprintf(text, sizeof(text), "%lu", (unsigned long)want);
-	return ns_sysctl_set(path, text, err);
-}
-
-static int make_room(const struct restore *r, struct err *err)
+/* The settings of the namespace get their values when everything is there. */
+static int make_room(struct restore *r, struct err *err)
 {
 	struct rlimit most = { RLIM_INFINITY, RLIM_INFINITY };
 	uint32_t messages = 0, size = 0;
@@ -134,11 +120,11 @@ static int make_room(const struct restore *r, struct err *err)
 		if (r->mqueues[i]->message_size > size)
 			size = r->mqueues[i]->message_size;
 	}
-	n = widen("fs/mqueue/queues_max", r->n_mqueues, err);
+	n = ipc_vars_widen(r, "fs/mqueue/queues_max", r->n_mqueues, err);
 	if (n == 0)
-		n = widen("fs/mqueue/msg_max", messages, err);
+		n = ipc_vars_widen(r, "fs/mqueue/msg_max", messages, err);
 	if (n == 0)
-		n = widen("fs/mqueue/msgsize_max", size, err);
+		n = ipc_vars_widen(r, "fs/mqueue/msgsize_max", size, err);
 	/* the limits of the tasks are set later; without CAP_SYS_RESOURCE as far as it goes */
 	if (setrlimit(RLIMIT_MSGQUEUE, &most) < 0 && getrlimit(RLIMIT_MSGQUEUE, &most) == 0) {
 		most.rlim_cur = most.rlim_max;
