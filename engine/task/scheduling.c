@@ -33,18 +33,14 @@ static bool is_realtime(uint32_t policy)
 	return policy == SCHED_FIFO || policy == SCHED_RR;
 }
 
-/* Since 6.12 an ordinary thread may have chosen the length of its slice; most have the default. */
-static bool has_own_slice(const struct sched_values *a)
+/*
+ * Since 6.12 an ordinary thread may have chosen the length of its slice; most have the default,
+ * which is the engine's own.
+ */
+static void note_times(const struct sched_values *a, const struct sched_values *own,
+		       ThreadCoreEntry *c)
 {
-	struct sched_values own;
-
-	return a->policy != POLICY_DEADLINE && a->runtime && get(0, &own) == 0 &&
-	       own.runtime != a->runtime;
-}
-
-static void note_times(const struct sched_values *a, ThreadCoreEntry *c)
-{
-	if (a->policy != POLICY_DEADLINE && !has_own_slice(a))
+	if (a->policy != POLICY_DEADLINE && (!a->runtime || own->runtime == a->runtime))
 		return;
 	c->has_sched_runtime = true;
 	c->sched_runtime = a->runtime;
@@ -56,11 +52,10 @@ static void note_times(const struct sched_values *a, ThreadCoreEntry *c)
 	c->sched_flags = a->flags;
 }
 
-static void note_clamps(const struct sched_values *a, ThreadCoreEntry *c)
+static void note_clamps(const struct sched_values *a, const struct sched_values *own,
+			ThreadCoreEntry *c)
 {
-	struct sched_values own;
-
-	if (get(0, &own) < 0 || (own.util_min == a->util_min && own.util_max == a->util_max))
+	if (own->util_min == a->util_min && own->util_max == a->util_max)
 		return;
 	c->has_sched_util_min = c->has_sched_util_max = true;
 	c->sched_util_min = a->util_min;
@@ -75,9 +70,11 @@ static int capture(struct dump *d, struct dump_thread *th, const struct program 
 		   struct err *err)
 {
 	ThreadCoreEntry *c = core->thread_core;
-	struct sched_values a;
+	struct sched_values a, own;
 	int r = get(th->t.tid, &a);
 
+	if (r == 0)
+		r = get(0, &own);
 	if (r < 0)
 		return err_sys(err, r, "reading the scheduling of thread %d", th->t.tid);
 	if (a.policy > POLICY_DEADLINE || a.policy == 4)
@@ -90,9 +87,9 @@ static int capture(struct dump *d, struct dump_thread *th, const struct program 
 		c->has_sched_prio = true;
 		c->sched_prio = a.priority;
 	}
-	note_times(&a, c);
+	note_times(&a, &own, c);
 	if (!is_realtime(a.policy))
-		note_clamps(&a, c);
+		note_clamps(&a, &own, c);
 	return 0;
 }
 
